@@ -1,0 +1,161 @@
+"""The error tree: split first by what the caller does with it, and only then by what went wrong.
+
+`Transient` errors may pass: retry, after `retry_after_seconds` where it is known. `Permanent` ones won't:
+fail that one pair or that one command. Vendor errors (botocore, redis, CUDA, Pillow) are translated at the
+edge where they arise, with the cause kept by `raise ... from`.
+
+A message is one line that says what is wrong with what, and how to mend it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ImpastoError(Exception):
+    """Anything that Impasto itself raises. `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class Transient(ImpastoError):
+    """May pass: the same thing may succeed when it is done again.
+
+    `retry_after_seconds` is when, if the cause knows it; None leaves the backoff to the caller.
+    """
+
+    exit_code = 75
+    kind = "transient"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Permanent(ImpastoError):
+    """Won't pass: doing the same thing again would fail again."""
+
+    kind = "permanent"
+
+
+class LedgerUnavailable(Transient):
+    """Redis does not answer, is loading, or refuses writes."""
+
+    exit_code = 69
+    kind = "ledger_unavailable"
+
+
+class StoreUnavailable(Transient):
+    """The object store does not answer, throttles, or failed inside."""
+
+    exit_code = 74
+    kind = "store_unavailable"
+
+
+class OutOfDeviceMemory(Transient):
+    """The device could not hold the picture that was asked for."""
+
+    kind = "out_of_device_memory"
+
+
+class ObjectMissing(Permanent):
+    """The store has no object under that key."""
+
+    exit_code = 66
+    kind = "object_missing"
+
+
+class StoreRefused(Permanent):
+    """The store refuses: missing bucket, wrong key, no permission, disk full for good."""
+
+    exit_code = 77
+    kind = "store_refused"
+
+
+class BadPicture(Permanent):
+    """The bytes are no picture that Impasto takes: truncated, mislabelled, too large, of another format."""
+
+    exit_code = 65
+    kind = "bad_picture"
+
+
+class InputRefused(Permanent):
+    """The input's address is outside the allowed prefixes, or names nothing."""
+
+    exit_code = 66
+    kind = "input_refused"
+
+
+class BadSettings(Permanent):
+    """A setting that does not exist, is out of its range, or contradicts another."""
+
+    exit_code = 64
+    kind = "bad_settings"
+
+
+class BadMessage(Permanent):
+    """A queue message that is not a pair job of a version this worker speaks."""
+
+    kind = "bad_message"
+
+
+class WeightsUnavailable(Permanent):
+    """The network's weights are missing, damaged, or not those that were asked for."""
+
+    exit_code = 78
+    kind = "weights_unavailable"
+
+
+class Diverged(Permanent):
+    """The optimisation produced no finite picture."""
+
+    kind = "diverged"
+
+
+class NoSuchBatch(Permanent):
+    """The ledger knows no batch of that name."""
+
+    exit_code = 67
+    kind = "no_such_batch"
+
+
+class NothingToSubmit(Permanent):
+    """No content or no style was left after the checks."""
+
+    exit_code = 65
+    kind = "nothing_to_submit"
+
+
+class NotRunning(Permanent):
+    """There is no Impasto on this machine to talk to, or there already is one."""
+
+    exit_code = 69
+    kind = "not_running"
+
+
+class Stopped(ImpastoError):
+    """Raised through a running optimisation to end it at its next step; not a failure of the pair."""
+
+    kind = "stopped"
+
+
+class Cancelled(Stopped):
+    """The pair's batch was cancelled."""
+
+    kind = "cancelled"
+
+
+class LeaseLost(Stopped):
+    """Another worker holds the pair now, or it is done: this run's result is not wanted."""
+
+    kind = "lease_lost"
+
+
+class HandedBack(Stopped):
+    """The worker is told to stop, or its batch is paused: the pair goes back as it was."""
+
+    kind = "handed_back"
