@@ -1,0 +1,1 @@
+"""What producer and worker must agree on: settings, jobs, metadata, the ledger, the store, the error tree."""

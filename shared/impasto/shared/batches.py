@@ -1,0 +1,125 @@
+"""A batch in the store: its spec and its two lists, and any pair of it as a job.
+
+The lists are kept in chunks, so that writing a million inputs is a few hundred parallel puts and reading one
+pair's inputs is one small read, cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from itertools import islice
+
+from pydantic import ValidationError
+
+from impasto.shared import layout
+from impasto.shared.errors import ObjectMissing, StoreRefused
+from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, InputRef, PairJob
+from impasto.shared.store import ObjectStore
+
+_CACHED_SPECS = 64
+_CACHED_CHUNKS = 16
+_UPLOAD_THREADS = 8
+
+
+class BatchFiles:
+    """Reads and writes the files of batches in one store. Safe to share between threads."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self._cached_spec = lru_cache(_CACHED_SPECS)(self._read_spec)
+        self._cached_chunk = lru_cache(_CACHED_CHUNKS)(self._read_chunk)
+
+    def write(self, spec: BatchSpec, contents: Iterable[InputRef], styles: Iterable[InputRef]) -> None:
+        """Put both lists, then the spec: whoever finds the spec finds all of it.
+
+        Raises StoreUnavailable or StoreRefused; ValueError when a list is not as long as the spec says.
+        """
+        lists: tuple[tuple[layout.InputList, Iterable[InputRef], int], ...] = (
+            ("contents", contents, spec.contents),
+            ("styles", styles, spec.styles),
+        )
+        with ThreadPoolExecutor(_UPLOAD_THREADS) as pool:
+            for name, refs, expected in lists:
+                written = self._write_list(pool, spec.batch, name, refs)
+                if written != expected:
+                    raise ValueError(f"batch {spec.batch}: spec says {expected} {name}, {written} were given")
+        self._put(layout.spec_key(spec.batch), spec.model_dump_json(indent=2), "application/json")
+
+    def _write_list(
+        self, pool: ThreadPoolExecutor, batch: str, name: layout.InputList, refs: Iterable[InputRef]
+    ) -> int:
+        remaining = iter(refs)
+        written = 0
+        under_way: list[Future[None]] = []
+        for chunk, lines in enumerate(iter(lambda: list(islice(remaining, LINES_A_CHUNK)), [])):
+            text = "".join(f"{ref.model_dump_json()}\n" for ref in lines)
+            under_way.append(
+                pool.submit(self._put, layout.chunk_key(batch, name, chunk), text, "application/jsonl")
+            )
+            written += len(lines)
+            if len(under_way) >= 2 * _UPLOAD_THREADS:
+                under_way.pop(0).result()
+        for future in under_way:
+            future.result()
+        return written
+
+    def _put(self, key: str, text: str, content_type: str) -> None:
+        self.store.put(key, text.encode(), content_type=content_type)
+
+    def spec(self, batch: str) -> BatchSpec:
+        """Raises ObjectMissing when the store knows no such batch, StoreRefused when its spec is damaged."""
+        return self._cached_spec(batch)
+
+    def content(self, batch: str, index: int) -> InputRef:
+        """The batch's content of that place. Raises as `spec`."""
+        return self._input(batch, "contents", index)
+
+    def style(self, batch: str, index: int) -> InputRef:
+        """The batch's style of that place. Raises as `spec`."""
+        return self._input(batch, "styles", index)
+
+    def job(self, batch: str, pair: int) -> PairJob:
+        """The pair as a message. Raises as `spec`, and IndexError outside the batch."""
+        spec = self.spec(batch)
+        content, style = spec.indices(pair)
+        return PairJob(
+            batch=batch,
+            pair=pair,
+            content=self.content(batch, content),
+            style=self.style(batch, style),
+            settings=spec.settings,
+        )
+
+    def jobs(self, batch: str) -> Iterator[PairJob]:
+        """All pairs of the batch, in order."""
+        for pair in range(self.spec(batch).total):
+            yield self.job(batch, pair)
+
+    def _input(self, batch: str, name: layout.InputList, index: int) -> InputRef:
+        chunk, line = divmod(index, LINES_A_CHUNK)
+        refs = self._cached_chunk(batch, name, chunk)
+        if line >= len(refs):
+            raise StoreRefused(
+                f"{layout.chunk_key(batch, name, chunk)} is shorter than the batch's spec says"
+            )
+        return refs[line]
+
+    def _read_spec(self, batch: str) -> BatchSpec:
+        key = layout.spec_key(batch)
+        try:
+            return BatchSpec.model_validate_json(self.store.get(key))
+        except ObjectMissing as error:
+            raise ObjectMissing(
+                f"{key} is not in {self.store.url}: the batch was purged or never written"
+            ) from error
+        except ValidationError as error:
+            raise StoreRefused(f"{key} in {self.store.url} is damaged: {error.errors()[0]['msg']}") from error
+
+    def _read_chunk(self, batch: str, name: layout.InputList, chunk: int) -> list[InputRef]:
+        key = layout.chunk_key(batch, name, chunk)
+        try:
+            return [InputRef.model_validate_json(line) for line in self.store.get(key).splitlines()]
+        except ValidationError as error:
+            raise StoreRefused(f"{key} in {self.store.url} is damaged: {error.errors()[0]['msg']}") from error

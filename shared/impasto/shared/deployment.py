@@ -1,0 +1,125 @@
+"""`Deployment`: where things are and how patient to be, from `IMPASTO_…` variables or a `.env` file.
+
+Built once at an entry point and passed down; nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from impasto.shared.errors import BadSettings
+
+SECRET_MASK: Final = "********"
+
+
+class Deployment(BaseSettings):
+    """Settings of a deployment. With none set, everything runs embedded on this machine (`impasto up`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IMPASTO_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    state: Path = Field(
+        default_factory=lambda: platformdirs.user_state_path("impasto"),
+        description="folder of `impasto up`: server, store, logs",
+    )
+    redis_url: str | None = Field(
+        None, description="redis://[:password@]host:port/db; unset: that of `impasto up`"
+    )
+    namespace: str = Field(
+        "impasto", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="prefix of all keys and queues in Redis"
+    )
+    store_url: str | None = Field(
+        None, description="s3://bucket/prefix or file:///folder; unset: a folder under the state folder"
+    )
+    s3_endpoint_url: str | None = Field(None, description="an S3-compatible server other than Amazon's")
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = Field(None, description="unset: boto3's own search (profile, role, …)")
+    s3_secret_access_key: SecretStr | None = None
+    input_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="further places inputs may be read from, comma-separated; the store's bucket always is",
+    )
+
+    weights: str = Field("caffe", description="caffe, torchvision, or the path of a state dict")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int | None = Field(None, ge=1, description="CPU threads of one worker; unset: all cores")
+
+    window: int = Field(
+        4, ge=1, le=10_000, description="least number of a batch's pairs on the queue at a time"
+    )
+    lease_seconds: float = Field(
+        30, gt=0, description="how long a worker may be silent before its pair is given on"
+    )
+    heart_seconds: float = Field(5, gt=0, description="how often a worker renews its lease")
+    sweep_seconds: float = Field(
+        5, gt=0, description="how often, over all workers, lost pairs are looked for"
+    )
+    republish_seconds: float = Field(600, gt=0, description="after which a message nobody took is sent again")
+    visibility_seconds: int = Field(
+        21_600, ge=60, description="Celery's visibility timeout; above the longest pair"
+    )
+    max_attempts: int = Field(5, ge=1, description="after which a fault that may pass fails the pair")
+    max_deaths: int = Field(3, ge=1, description="how many workers a pair may kill before it fails")
+    retry_base_seconds: float = Field(2, gt=0, description="first backoff; doubles with each attempt")
+    retry_max_seconds: float = Field(300, gt=0, description="longest backoff")
+    grace_seconds: float = Field(
+        10, ge=0, description="how long SIGTERM lets a pair go on before handing it back"
+    )
+    deaf_seconds: float = Field(
+        120,
+        gt=0,
+        description="a worker that takes nothing for so long while messages wait ends, to be restarted",
+    )
+
+    max_input_bytes: int = Field(256 * 2**20, ge=1, description="largest input file")
+    max_input_pixels: int = Field(120_000_000, ge=1, description="largest input picture")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+
+    @field_validator("input_prefixes", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Deployment:
+        """From overrides, environment and `.env`, in this order. Raises BadSettings that names the variable."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = (
+                f"IMPASTO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {str(e['input'])[:60]!r})"
+                for e in error.errors()
+            )
+            raise BadSettings("; ".join(problems)) from error
+
+    @property
+    def queue(self) -> str:
+        """The Celery queue's name."""
+        return self.namespace
+
+    def masked(self) -> dict[str, Any]:
+        """All settings for people to read: passwords hidden, in URLs too."""
+        values = self.model_dump(mode="json")
+        if self.s3_secret_access_key is not None:
+            values["s3_secret_access_key"] = SECRET_MASK
+        for name in ("redis_url", "store_url", "s3_endpoint_url"):
+            values[name] = mask_url(values[name]) if values[name] else None
+        return values
+
+
+def mask_url(url: str) -> str:
+    """The URL with its password, if it has one, hidden."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{SECRET_MASK}@{host}"))

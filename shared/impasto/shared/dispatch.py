@@ -1,0 +1,79 @@
+"""From the ledger to the queue: what is due becomes messages.
+
+Used by the producer for a batch's first window and by workers for every later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from impasto.shared.batches import BatchFiles
+from impasto.shared.celery_app import queue_keys
+from impasto.shared.deployment import Deployment, mask_url
+from impasto.shared.errors import LedgerUnavailable
+from impasto.shared.jobs import TASK_NAME, PairJob
+from impasto.shared.ledger import Ledger
+
+
+class Dispatcher:
+    """Publishes pairs of batches. A message that can't be sent is not lost: the sweep sends it again."""
+
+    def __init__(
+        self, app: Celery, ledger: Ledger, batches: BatchFiles, deployment: Deployment, client: redis.Redis
+    ) -> None:
+        self._app = app
+        self._ledger = ledger
+        self._batches = batches
+        self._deployment = deployment
+        self._client = client
+
+    def advance(self, batch: str) -> int:
+        """Top the batch's window up; how many messages were sent.
+
+        Raises LedgerUnavailable, and the store's errors when the batch's files can't be read.
+        """
+        pairs = self._ledger.advance(batch, min_window=self._deployment.window)
+        return self.publish((batch, pair) for pair in pairs)
+
+    def publish(self, pairs: Iterable[tuple[str, int]]) -> int:
+        """Send one message a pair. Raises as `advance`."""
+        jobs = [self._batches.job(batch, pair) for batch, pair in pairs]
+        self.send(jobs)
+        return len(jobs)
+
+    def send(self, jobs: Sequence[PairJob]) -> None:
+        """Put the jobs on the queue, each at its batch's priority. Raises LedgerUnavailable."""
+        if not jobs:
+            return
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for job in jobs:
+                    self._app.send_task(
+                        TASK_NAME,
+                        args=[job.to_wire()],
+                        queue=self._deployment.queue,
+                        priority=self._priority(job),
+                        producer=producer,
+                        retry=True,
+                        retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0},
+                    )
+        except (OperationalError, redis.RedisError, OSError) as error:
+            where = mask_url(str(self._app.conf.broker_url))
+            raise LedgerUnavailable(f"the queue at {where} does not take messages: {error}") from error
+
+    def _priority(self, job: PairJob) -> int:
+        return self._batches.spec(job.batch).priority if job.batch else 5
+
+    def broker_is_empty(self) -> bool:
+        """Whether no message waits to be taken. Raises LedgerUnavailable."""
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key in queue_keys(self._deployment):
+                    pipeline.llen(key)
+                return not any(pipeline.execute())
+        except redis.RedisError as error:
+            raise LedgerUnavailable(f"Redis does not answer: {error}") from error

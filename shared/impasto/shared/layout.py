@@ -1,0 +1,51 @@
+"""Where things lie in the store: every key is built here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+InputList = Literal["contents", "styles"]
+
+INPUTS: Final = "inputs/"
+OUTPUTS: Final = "outputs/"
+BATCHES: Final = "batches/"
+
+
+def input_key(sha256: str, extension: str) -> str:
+    """An uploaded input, addressed by its content; `extension` without the dot."""
+    return f"{INPUTS}{sha256}.{extension}"
+
+
+def spec_key(batch: str) -> str:
+    """The batch's `BatchSpec`."""
+    return f"{BATCHES}{batch}/batch.json"
+
+
+def chunk_key(batch: str, inputs: InputList, chunk: int) -> str:
+    """One chunk of the batch's contents or styles, a JSON `InputRef` a line."""
+    return f"{BATCHES}{batch}/{inputs}/{chunk:05d}.jsonl"
+
+
+def report_key(batch: str, extension: Literal["json", "csv"]) -> str:
+    """The batch's report, written at its end."""
+    return f"{BATCHES}{batch}/report.{extension}"
+
+
+def outputs_prefix(batch: str) -> str:
+    """What every picture and metadata key of the batch starts with."""
+    return f"{OUTPUTS}{batch}/"
+
+
+def picture_key(batch: str, stem: str, extension: str) -> str:
+    """A pair's picture; `stem` is `PairJob.output_stem`."""
+    return f"{outputs_prefix(batch)}{stem}.{extension}"
+
+
+def metadata_key(batch: str, stem: str) -> str:
+    """A pair's `OutputMetadata`, beside its picture."""
+    return f"{outputs_prefix(batch)}{stem}.json"
+
+
+def result_key(fingerprint: str) -> str:
+    """Where that exact result already lies."""
+    return f"results/{fingerprint}.json"

@@ -1,0 +1,93 @@
+"""`OutputMetadata`: what lies beside every picture, versioned and stable."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from impasto.shared.settings import StyleSettings
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRecord(_Record):
+    """An input as the worker found it; width and height in pixels, after EXIF orientation."""
+
+    uri: str
+    name: str
+    sha256: str
+    size_bytes: int
+    width_px: int
+    height_px: int
+
+
+class LossRecord(_Record):
+    """The weighted losses of one evaluation."""
+
+    step: int
+    scale_px: int
+    content: float
+    style: float
+    tv: float
+    total: float
+
+
+class Losses(_Record):
+    """First and last evaluation, and a curve of at most 100 points between them."""
+
+    first: LossRecord
+    last: LossRecord
+    curve: tuple[LossRecord, ...]
+
+
+class TimingsSeconds(_Record):
+    """Where a pair's time went. `encode` is the picture's; the metadata can't time its own upload."""
+
+    fetch: float = 0.0
+    decode: float = 0.0
+    targets: float = 0.0
+    optimise: float = 0.0
+    encode: float = 0.0
+    upload: float = 0.0
+
+
+class OutputMetadata(_Record):
+    """All that is known of one result. Additions keep `version`; anything else raises it."""
+
+    version: Literal[1] = 1
+    batch: str
+    pair: int
+    content: InputRecord
+    style: InputRecord
+    settings: StyleSettings
+    settings_digest: str
+    fingerprint: str
+    picture_key: str
+    picture_sha256: str
+    picture_bytes: int
+    width_px: int
+    height_px: int
+    network: str
+    weights: str
+    weights_digest: str
+    engine_version: str
+    seed: int
+    steps: int
+    recoveries: int = Field(0, description="divergences noticed and undone")
+    losses: Losses
+    timings_seconds: TimingsSeconds
+    device: str
+    precision: str
+    peak_memory_bytes: int
+    attempts: int
+    worker: str
+    software: dict[str, str]
+    notes: tuple[str, ...] = Field(
+        (), description="what a person should know, such as an enlargement not done"
+    )
+    started_at: datetime
+    finished_at: datetime
