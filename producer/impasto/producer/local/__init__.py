@@ -1,0 +1,1 @@
+"""Impasto on one machine: the embedded server, supervised workers, and how others find what runs here."""
