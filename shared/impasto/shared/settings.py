@@ -32,17 +32,23 @@ class StyleSettings(BaseModel):
 
     content_layers: tuple[str, ...] = ("conv_4",)
     style_layers: tuple[str, ...] = ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5")
+    style_statistic: Literal["gram", "covariance"] = Field(
+        "gram", description="what is compared a style layer: Gram matrices, or means and covariances"
+    )
     style_layer_weights: tuple[float, ...] | None = Field(
         None, description="one factor a style layer; None: 1 each"
     )
     content_loss: Literal["mean", "half_sum", "relative"] = Field(
         "mean",
-        description="mean squared difference; the paper's ½Σ (eq. 1); or the mean over the content's own mean square",
+        description="mean squared difference; the paper's ½Σ (eq. 1); or mean ÷ the content's mean square",
     )
     style_normalisation: Literal["elements", "paper", "relative"] = Field(
         "elements",
         description="Gram ÷ (C·H·W) and mean squared difference; the paper's 1/(4N²M²) (eq. 4); "
         "or each layer's error ÷ the mean square of the style's own Gram matrix, layers averaged",
+    )
+    style_scale: float = Field(
+        1.0, gt=0, le=8, description="the style's longer side over the result's; larger: coarser strokes"
     )
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(1e6, ge=0)
@@ -55,7 +61,9 @@ class StyleSettings(BaseModel):
     enlarge: bool = Field(False, description="whether a content smaller than size_px is enlarged to it")
     steps: int = Field(300, ge=1, le=100_000, description="evaluations of loss and gradient at full size")
     coarsest_px: int | None = Field(
-        None, ge=16, description="coarse to fine: the longer side of the first scale; sizes double up to size_px"
+        None,
+        ge=16,
+        description="coarse to fine: the longer side of the first scale; sizes double up to size_px",
     )
     coarse_steps: int = Field(0, ge=0, le=100_000, description="evaluations at each scale before the last")
 
@@ -96,7 +104,8 @@ class StyleSettings(BaseModel):
         unknown = sorted(set(fields) - set(cls.model_fields))
         if unknown:
             raise BadSettings(
-                f"unknown setting {', '.join(map(repr, unknown))}: known are {', '.join(sorted(cls.model_fields))}"
+                f"unknown setting {', '.join(map(repr, unknown))}: "
+                f"known are {', '.join(sorted(cls.model_fields))}"
             )
         try:
             return cls.model_validate(fields)

@@ -1,0 +1,1 @@
+"""Who computes: takes pairs off the queue and optimises pictures."""

@@ -1,0 +1,71 @@
+"""PIL pictures and tensors: there, back, and to another size."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from impasto.shared.errors import BadPicture
+from impasto.worker.engine.scales import fitted
+
+
+def check_picture(picture: Image.Image, role: str) -> None:
+    """Raises BadPicture for a picture that is not RGB or has a single pixel; `role` names it in the
+    message.
+    """
+    if picture.mode != "RGB":
+        raise BadPicture(f"the {role} is of mode {picture.mode}: convert it to RGB first")
+    if picture.width * picture.height <= 1:
+        raise BadPicture(f"the {role} has {picture.width} × {picture.height} px: a single pixel has no scene")
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """sha256 over size and pixels, hexadecimal."""
+    digest = hashlib.sha256(f"{picture.mode} {picture.width} {picture.height} ".encode())
+    digest.update(picture.tobytes())
+    return digest.hexdigest()
+
+
+def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture at (width, height) px, by Lanczos over the pixels' areas, so that shrinking does not
+    alias.
+    """
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def shrunk(picture: Image.Image, longer_px: int) -> Image.Image:
+    """The picture with its longer side at most `longer_px`; never enlarged."""
+    return resized(picture, fitted(picture.size, min(longer_px, max(picture.size))))
+
+
+def to_tensor(picture: Image.Image, device: torch.device) -> Tensor:
+    """(1, 3, H, W), float32, in [0, 1]."""
+    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))  # (H, W, 3)
+    return pixels.to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
+
+
+def to_picture(pixels: Tensor) -> Image.Image:
+    """The RGB picture of (1, 3, H, W) in [0, 1], rounded to the nearest of 256 levels.
+
+    Rounded and not cut off: cutting darkens by half a level, which costs more loss than many steps gain.
+    """
+    levels = pixels.detach()[0].mul(255).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def rescaled(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 3, H, W) brought to (width, height) px by bicubic interpolation, in [0, 1]."""
+    width, height = size
+    return F.interpolate(pixels, size=(height, width), mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def noise(size: tuple[int, int], seed: int, device: torch.device) -> Tensor:
+    """White noise of (width, height) px, uniform in [0, 1], (1, 3, H, W): the same on every device."""
+    width, height = size
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(1, 3, height, width, generator=generator).to(device)

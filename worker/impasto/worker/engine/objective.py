@@ -1,0 +1,99 @@
+"""The weighted total that is minimised, and its gradient with respect to the picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.shared.settings import StyleSettings
+from impasto.worker.engine.device import device_memory
+from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, total_variation
+from impasto.worker.engine.network import Network, Trunk
+from impasto.worker.engine.statistics import Moments
+from impasto.worker.engine.targets import Statistic, Targets, style_statistic
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The losses with their weights, each (B,)."""
+
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.content + self.style + self.tv
+
+
+def weighted_terms(pictures: Tensor, trunk: Trunk, targets: Targets, settings: StyleSettings) -> Terms:
+    """α L_content + β L_style (Gatys et al. 2016, eq. 7) and total variation, of pictures (B, 3, H, W) in [0,
+    1].
+
+    Content layers are summed. Style layers are summed with their weights; in the `relative` form they are
+    averaged, so that the style weight means the same however many layers there are.
+    """
+    features = trunk(pictures) if trunk.layers else {}
+    nothing = torch.zeros(pictures.shape[0], device=pictures.device)
+    content = nothing
+    for name in settings.content_layers:
+        content = content + content_loss(features[name], targets.content[name], settings.content_loss)
+    style = nothing
+    layer_weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
+    for name, weight in zip(settings.style_layers, layer_weights, strict=True):
+        statistic = style_statistic(features[name], settings.style_statistic)
+        style = style + weight * _style_loss(statistic, targets.style[name], settings.style_normalisation)
+    if settings.style_normalisation == "relative" and settings.style_layers:
+        style = style / len(settings.style_layers)
+    tv = total_variation(pictures) if settings.tv_weight else nothing
+    return Terms(settings.content_weight * content, settings.style_weight * style, settings.tv_weight * tv)
+
+
+def _style_loss(statistic: Statistic, target: Statistic, form: str) -> Tensor:
+    if isinstance(statistic, Moments) and isinstance(target, Moments):
+        return moments_loss(statistic, target, form)
+    if isinstance(statistic, Tensor) and isinstance(target, Tensor):
+        return gram_loss(statistic, target, form)
+    raise TypeError("the statistic and its target are of different kinds")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss and gradient at one picture. `gradient` has the picture's shape; losses are plain numbers."""
+
+    gradient: Tensor
+    content: float
+    style: float
+    tv: float
+    total: float
+    finite: bool
+
+
+class Objective:
+    """Loss and gradient of one picture (1, 3, H, W) against fixed targets."""
+
+    def __init__(
+        self, targets: Targets, settings: StyleSettings, network: Network, dtype: torch.dtype
+    ) -> None:
+        self._targets = targets
+        self._settings = settings
+        self._device = network.device
+        self._trunk = network.trunk(
+            (*settings.content_layers, *settings.style_layers), pooling=settings.pooling, dtype=dtype
+        )
+
+    def __call__(self, picture: Tensor) -> Evaluation:
+        with device_memory(self._device), torch.enable_grad():
+            leaf = picture.detach().requires_grad_()
+            terms = weighted_terms(leaf, self._trunk, self._targets, self._settings)
+            total = terms.total.sum()
+            (gradient,) = torch.autograd.grad(total, leaf)
+            gradient = gradient.contiguous()
+            told = torch.stack(
+                [terms.content[0], terms.style[0], terms.tv[0], total, gradient.isfinite().all()]
+            )
+            content, style, tv, value, finite = told.detach().tolist()
+        return Evaluation(gradient, content, style, tv, value, math.isfinite(value) and bool(finite))

@@ -1,0 +1,73 @@
+"""Style statistics of feature maps, each as two pure functions: update (sums from a chunk) and compute (value
+from sums).
+
+Sums over positions do not care how the positions were cut up, so a whole picture and its tiles give the same
+value. Shapes: a chunk of features is (B, C, H, W) or any (B, C, …) of positions; sums keep the leading B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GramSums:
+    """`positions` counted so far; `second` is Σ_k F_ik F_jk, (B, C, C)."""
+
+    positions: int
+    second: Tensor
+
+
+def gram_update(sums: GramSums | None, chunk: Tensor) -> GramSums:
+    """Adds the chunk's positions."""
+    flat = chunk.flatten(2)  # (B, C, M)
+    second = flat @ flat.transpose(1, 2)  # (B, C, C)
+    if sums is None:
+        return GramSums(flat.shape[2], second)
+    return GramSums(sums.positions + flat.shape[2], sums.second + second)
+
+
+def gram_compute(sums: GramSums) -> Tensor:
+    """The Gram matrix a position, Σ_k F_ik F_jk ÷ M, (B, C, C).
+
+    The seed text's `gram_matrix` is this ÷ C, the paper's G (eq. 3) this × M.
+    """
+    return sums.second / sums.positions
+
+
+@dataclass(frozen=True)
+class MomentSums:
+    """`positions` counted so far; `first` is Σ_k F_ik, (B, C); `second` is Σ_k F_ik F_jk, (B, C, C)."""
+
+    positions: int
+    first: Tensor
+    second: Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (B, C) and covariance (B, C, C) over positions."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def moments_update(sums: MomentSums | None, chunk: Tensor) -> MomentSums:
+    """Adds the chunk's positions."""
+    gram = gram_update(None, chunk)
+    first = chunk.flatten(2).sum(2)
+    if sums is None:
+        return MomentSums(gram.positions, first, gram.second)
+    return MomentSums(sums.positions + gram.positions, sums.first + first, sums.second + gram.second)
+
+
+def moments_compute(sums: MomentSums) -> Moments:
+    """E[F] and cov(F, F) = E[(F − E[F])(F − E[F])ᵀ], as E[F Fᵀ] − E[F] E[F]ᵀ; the ÷ M is over all
+    positions.
+    """
+    mean = sums.first / sums.positions
+    outer = mean.unsqueeze(2) * mean.unsqueeze(1)
+    return Moments(mean, torch.sub(sums.second / sums.positions, outer))

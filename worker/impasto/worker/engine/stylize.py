@@ -1,0 +1,139 @@
+"""One pair from two pictures to the finished one: the engine's entry point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.shared.errors import Diverged
+from impasto.shared.settings import StyleSettings
+from impasto.worker.engine.adam import minimise_adam
+from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
+from impasto.worker.engine.images import (
+    check_picture,
+    noise,
+    rescaled,
+    resized,
+    shrunk,
+    to_picture,
+    to_tensor,
+)
+from impasto.worker.engine.layers import layer_position
+from impasto.worker.engine.lbfgs import minimise_lbfgs
+from impasto.worker.engine.network import Network, check_match
+from impasto.worker.engine.objective import Evaluation, Objective
+from impasto.worker.engine.optimise import Evaluate, Observe, Solution
+from impasto.worker.engine.results import StepLosses, StyleResult
+from impasto.worker.engine.scales import Scale, planned_steps, scales
+from impasto.worker.engine.targets import TargetCache, compute_targets
+
+
+def stylize(
+    content: Image.Image,
+    style: Image.Image,
+    settings: StyleSettings,
+    network: Network,
+    *,
+    on_step: Callable[[StepLosses], None] | None = None,
+    targets: TargetCache | None = None,
+) -> StyleResult:
+    """The content's scene in the style's look.
+
+    Both pictures are RGB and upright; the result's longer side is `settings.size_px`, or the content's own
+    where that is smaller and `enlarge` is off. The style is brought to the same longer side × `style_scale`,
+    never enlarged. Same arguments, same bytes, whatever ran before in this process.
+
+    `on_step` is called after each evaluation of loss and gradient; what it raises ends the run and reaches
+    the caller unchanged. `targets` keeps content features and style statistics for later calls.
+
+    Raises BadSettings (a layer the network lacks, another network than the one loaded), BadPicture, Diverged
+    (no finite picture came out) or OutOfDeviceMemory.
+    """
+    check_match(network, settings.network, settings.weights)
+    for name in (*settings.content_layers, *settings.style_layers):
+        layer_position(name, network.architecture)
+    check_picture(content, "content")
+    check_picture(style, "style")
+
+    cache = targets if targets is not None else TargetCache()
+    dtype = resolve_precision(settings.precision, network.device)
+    steps = planned_steps(settings, content.size)
+    losses: list[StepLosses] = []
+    timings = {"targets": 0.0, "optimise": 0.0}
+    recoveries = 0
+    picture: Tensor | None = None
+
+    with reproducible():
+        for scale in scales(settings, content.size):
+            began = time.perf_counter()
+            with device_memory(network.device):
+                scene = resized(content, scale.size_px)
+                look = shrunk(style, max(1, round(scale.longer_px * settings.style_scale)))
+                aims = compute_targets(scene, look, settings, network, dtype, cache)
+                start = _start(picture, scene, scale, settings, network.device)
+                objective = Objective(aims, settings, network, dtype)
+            timings["targets"] += time.perf_counter() - began
+
+            began = time.perf_counter()
+            observe = _observer(losses, steps, scale, on_step)
+            solution = _minimise(objective, start, scale.steps, settings, observe)
+            timings["optimise"] += time.perf_counter() - began
+            recoveries += solution.recoveries
+            picture = solution.picture
+
+    if picture is None or not bool(picture.isfinite().all()):
+        raise Diverged("the optimisation produced no finite picture: lower the weights or the learning rate")
+    return StyleResult(
+        image=to_picture(picture),
+        losses=losses,
+        steps=len(losses),
+        timings=timings,
+        precision=str(dtype).removeprefix("torch."),
+        device=str(network.device),
+        recoveries=recoveries,
+    )
+
+
+def _start(
+    picture: Tensor | None, scene: Image.Image, scale: Scale, settings: StyleSettings, device: torch.device
+) -> Tensor:
+    """Where a scale starts: from the coarser one's answer, else from the content or from noise."""
+    if picture is not None:
+        return rescaled(picture, scale.size_px)
+    if settings.start == "noise":
+        return noise(scale.size_px, settings.seed, device)
+    return to_tensor(scene, device)
+
+
+def _minimise(
+    evaluate: Evaluate, start: Tensor, steps: int, settings: StyleSettings, observe: Observe
+) -> Solution:
+    if settings.optimizer == "adam":
+        return minimise_adam(
+            evaluate, start, steps=steps, learning_rate=settings.learning_rate, observe=observe
+        )
+    return minimise_lbfgs(evaluate, start, steps=steps, history=settings.history, observe=observe)
+
+
+def _observer(
+    losses: list[StepLosses], steps: int, scale: Scale, on_step: Callable[[StepLosses], None] | None
+) -> Observe:
+    def observe(held: Evaluation) -> None:
+        step = StepLosses(
+            step=len(losses) + 1,
+            steps=steps,
+            scale_px=scale.longer_px,
+            content=held.content,
+            style=held.style,
+            tv=held.tv,
+            total=held.total,
+        )
+        losses.append(step)
+        if on_step is not None:
+            on_step(step)
+
+    return observe

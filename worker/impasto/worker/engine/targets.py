@@ -1,0 +1,139 @@
+"""What the optimisation aims at: content features and style statistics, and a cache of them between runs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TypeVar, cast
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.shared.settings import StyleSettings
+from impasto.worker.engine.images import picture_digest, to_tensor
+from impasto.worker.engine.network import Network
+from impasto.worker.engine.statistics import (
+    Moments,
+    gram_compute,
+    gram_update,
+    moments_compute,
+    moments_update,
+)
+
+Statistic = Tensor | Moments
+T = TypeVar("T", dict[str, Tensor], dict[str, Statistic])
+
+
+class TargetCache:
+    """Targets of recent pictures, least recently used out first, in at most `max_entries` and `max_bytes`.
+
+    Entries are never changed, so sharing them between runs changes no result. A picture's entry that is
+    larger than `max_bytes` is computed and not kept.
+    """
+
+    def __init__(self, max_entries: int = 64, max_bytes: int = 512 * 2**20) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._bytes
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._bytes = 0
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """The entry of that key, computed if it is not held."""
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                self.hits += 1
+                return cast(T, self._entries[key][0])
+            self.misses += 1
+        entry = compute()
+        size = sum(_size_bytes(value) for value in entry.values())
+        with self._lock:
+            if size <= self._max_bytes and key not in self._entries:
+                self._entries[key] = (entry, size)
+                self._bytes += size
+            while self._bytes > self._max_bytes or len(self._entries) > self._max_entries:
+                _, (_, dropped) = self._entries.popitem(last=False)
+                self._bytes -= dropped
+        return entry
+
+
+def _size_bytes(value: Statistic) -> int:
+    if isinstance(value, Moments):
+        return value.mean.nbytes + value.covariance.nbytes
+    return value.nbytes
+
+
+@dataclass(frozen=True)
+class Targets:
+    """By layer name: the content's features (1, C, H, W) and the style's statistic."""
+
+    content: dict[str, Tensor]
+    style: dict[str, Statistic]
+
+
+def style_statistic(features: Tensor, statistic: str) -> Statistic:
+    """`gram` or `covariance` of (B, C, H, W)."""
+    if statistic == "covariance":
+        return moments_compute(moments_update(None, features))
+    return gram_compute(gram_update(None, features))
+
+
+def compute_targets(
+    content: Image.Image,
+    style: Image.Image,
+    settings: StyleSettings,
+    network: Network,
+    dtype: torch.dtype,
+    cache: TargetCache,
+) -> Targets:
+    """The targets of two pictures that already have the size of the scale at hand."""
+    common = (network.weights_digest, network.architecture, str(network.device), settings.pooling, dtype)
+
+    def content_features() -> dict[str, Tensor]:
+        return _features(content, settings.content_layers, settings, network, dtype)
+
+    def style_statistics() -> dict[str, Statistic]:
+        features = _features(style, settings.style_layers, settings, network, dtype)
+        return {name: style_statistic(value, settings.style_statistic) for name, value in features.items()}
+
+    return Targets(
+        content=cache.get(
+            ("content", picture_digest(content), settings.content_layers, *common), content_features
+        ),
+        style=cache.get(
+            ("style", picture_digest(style), settings.style_layers, settings.style_statistic, *common),
+            style_statistics,
+        ),
+    )
+
+
+def _features(
+    picture: Image.Image,
+    layers: tuple[str, ...],
+    settings: StyleSettings,
+    network: Network,
+    dtype: torch.dtype,
+) -> dict[str, Tensor]:
+    if not layers:
+        return {}
+    with torch.no_grad():
+        trunk = network.trunk(layers, pooling=settings.pooling, dtype=dtype)
+        return trunk(to_tensor(picture, network.device))
