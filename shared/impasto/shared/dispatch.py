@@ -6,6 +6,7 @@ Used by the producer for a batch's first window and by workers for every later o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import redis
 from celery import Celery
@@ -14,9 +15,18 @@ from kombu.exceptions import OperationalError
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.deployment import Deployment, mask_url
-from impasto.shared.errors import LedgerUnavailable
+from impasto.shared.errors import LedgerUnavailable, Permanent
 from impasto.shared.jobs import TASK_NAME, PairJob
 from impasto.shared.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A pair that can't become a message, since its batch's files are gone or damaged."""
+
+    batch: str
+    pair: int
+    error: Permanent
 
 
 class Dispatcher:
@@ -31,19 +41,25 @@ class Dispatcher:
         self._deployment = deployment
         self._client = client
 
-    def advance(self, batch: str) -> int:
-        """Top the batch's window up; how many messages were sent.
-
-        Raises LedgerUnavailable, and the store's errors when the batch's files can't be read.
-        """
+    def advance(self, batch: str) -> list[Unreadable]:
+        """Top the batch's window up. Answers and raises as `publish`."""
         pairs = self._ledger.advance(batch, min_window=self._deployment.window)
         return self.publish((batch, pair) for pair in pairs)
 
-    def publish(self, pairs: Iterable[tuple[str, int]]) -> int:
-        """Send one message a pair. Raises as `advance`."""
-        jobs = [self._batches.job(batch, pair) for batch, pair in pairs]
+    def publish(self, pairs: Iterable[tuple[str, int]]) -> list[Unreadable]:
+        """Send one message a pair; the answer is those whose batch can't be read from the store any more.
+
+        Raises LedgerUnavailable, and StoreUnavailable when the store may answer later.
+        """
+        jobs: list[PairJob] = []
+        unreadable: list[Unreadable] = []
+        for batch, pair in pairs:
+            try:
+                jobs.append(self._batches.job(batch, pair))
+            except Permanent as error:
+                unreadable.append(Unreadable(batch, pair, error))
         self.send(jobs)
-        return len(jobs)
+        return unreadable
 
     def send(self, jobs: Sequence[PairJob]) -> None:
         """Put the jobs on the queue, each at its batch's priority. Raises LedgerUnavailable."""

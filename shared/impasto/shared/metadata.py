@@ -91,3 +91,11 @@ class OutputMetadata(_Record):
     )
     started_at: datetime
     finished_at: datetime
+
+
+class ResultPointer(_Record):
+    """Where the result of one fingerprint lies, so that a later batch need not make it again."""
+
+    version: Literal[1] = 1
+    picture_key: str
+    metadata_key: str

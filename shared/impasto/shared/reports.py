@@ -1,0 +1,142 @@
+"""A batch's report: every pair of its manifest in one terminal state, as JSON and as CSV.
+
+Written to the store at the batch's end by a worker; anyone can build it again from ledger and store.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from impasto.shared import layout
+from impasto.shared.batches import BatchFiles
+from impasto.shared.errors import ObjectMissing
+from impasto.shared.jobs import PairJob
+from impasto.shared.ledger import Failure, Ledger
+from impasto.shared.metadata import OutputMetadata
+
+_READERS = 16
+
+PairState = Literal["waiting", "done", "failed", "cancelled"]
+
+
+class ReportedPair(BaseModel):
+    """One pair. Times, losses and keys are those of its metadata, None where it has none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pair: int
+    content: str
+    style: str
+    state: PairState
+    picture_key: str | None = None
+    metadata_key: str | None = None
+    fingerprint: str | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    first_loss: float | None = None
+    last_loss: float | None = None
+    attempts: int | None = None
+    error_kind: str | None = None
+    error: str | None = None
+
+
+class Report(BaseModel):
+    """The whole batch; `counts` sum up `pairs`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    batch: str
+    name: str
+    state: str
+    counts: dict[str, int]
+    written_at: datetime
+    pairs: tuple[ReportedPair, ...]
+
+    def to_csv(self) -> str:
+        """One line a pair under a header, the same columns as in the JSON."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, fieldnames=list(ReportedPair.model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(pair.model_dump() for pair in self.pairs)
+        return out.getvalue()
+
+
+def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
+    """Raises NoSuchBatch, ObjectMissing when the batch's spec is gone, and the store's other errors."""
+    status = ledger.status(batch)
+    done = set(ledger.done_pairs(batch))
+    failures = {failure.pair: failure for failure in ledger.failures(batch)}
+    rest: PairState = "cancelled" if status.state.is_final else "waiting"
+
+    def row(job: PairJob) -> ReportedPair:
+        if job.pair in done:
+            return _done(batch, job, files)
+        return _not_done(job, failures.get(job.pair), rest)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        pairs = tuple(pool.map(row, files.jobs(batch)))
+    return Report(
+        batch=batch,
+        name=status.name,
+        state=status.state.value,
+        counts=status.counts(),
+        written_at=datetime.now(UTC),
+        pairs=pairs,
+    )
+
+
+def write_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
+    """Build the report, put it in the store in both forms, tell the ledger. Raises as `build_report`."""
+    report = build_report(batch, ledger, files)
+    files.store.put(
+        layout.report_key(batch, "csv"), report.to_csv().encode(), content_type="text/csv; charset=utf-8"
+    )
+    files.store.put(
+        layout.report_key(batch, "json"),
+        report.model_dump_json(indent=2).encode(),
+        content_type="application/json",
+    )
+    ledger.reported(batch)
+    return report
+
+
+def _done(batch: str, job: PairJob, files: BatchFiles) -> ReportedPair:
+    key = layout.metadata_key(batch, job.output_stem)
+    base = ReportedPair(pair=job.pair, content=job.content.name, style=job.style.name, state="done")
+    try:
+        metadata = OutputMetadata.model_validate_json(files.store.get(key))
+    except (ObjectMissing, ValidationError):
+        return base.model_copy(update={"error": f"{key} was removed or damaged after the pair was done"})
+    return base.model_copy(
+        update={
+            "picture_key": metadata.picture_key,
+            "metadata_key": key,
+            "fingerprint": metadata.fingerprint,
+            "seconds": round((metadata.finished_at - metadata.started_at).total_seconds(), 3),
+            "steps": metadata.steps,
+            "first_loss": metadata.losses.first.total,
+            "last_loss": metadata.losses.last.total,
+            "attempts": metadata.attempts,
+        }
+    )
+
+
+def _not_done(job: PairJob, failure: Failure | None, rest: PairState) -> ReportedPair:
+    base = ReportedPair(pair=job.pair, content=job.content.name, style=job.style.name, state=rest)
+    if failure is None:
+        return base
+    return base.model_copy(
+        update={
+            "state": "failed",
+            "attempts": failure.attempts,
+            "error_kind": failure.kind,
+            "error": failure.message,
+        }
+    )

@@ -1,0 +1,206 @@
+"""One pair from addresses to a picture in the store: fetch, decode, stylize, encode, put.
+
+The picture is put before its metadata, and the ledger hears of it only after both: whoever sees "done" can
+fetch both. It knows no queue; what ends a pair early is raised through `on_step`.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
+
+import torch
+from pydantic import ValidationError
+
+from impasto.shared import layout
+from impasto.shared.deployment import Deployment
+from impasto.shared.errors import ObjectMissing
+from impasto.shared.jobs import PairJob, fingerprint
+from impasto.shared.metadata import Losses, LossRecord, OutputMetadata, ResultPointer, TimingsSeconds
+from impasto.shared.pictures import encode
+from impasto.shared.settings import ENGINE_VERSION
+from impasto.shared.store import ObjectStore
+from impasto.worker.engine import Network, StepLosses, StyleResult, TargetCache, stylize
+from impasto.worker.inputs import Input, Inputs
+from impasto.worker.networks import Networks
+from impasto.worker.stopwatch import Stopwatch
+
+CURVE_POINTS: Final = 100
+"""At most so many evaluations are kept of a run's losses."""
+
+OnStep = Callable[[StepLosses], None]
+
+
+def software() -> dict[str, str]:
+    """Versions of what makes the pixels, for metadata and `impasto doctor`."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {
+        "python": python,
+        **{name: version(name) for name in ("impasto", "torch", "torchvision", "pillow")},
+    }
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One run of one pair: what it is, and who makes it from what."""
+
+    job: PairJob
+    batch: str
+    attempt: int
+    content: Input
+    style: Input
+    started_at: datetime
+    stopwatch: Stopwatch
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.content.sha256, self.style.sha256, self.job.settings)
+
+    @property
+    def metadata_key(self) -> str:
+        return layout.metadata_key(self.batch, self.job.output_stem)
+
+    def object_metadata(self) -> dict[str, str]:
+        """What the picture itself and its object in the store carry."""
+        return {
+            "fingerprint": self.fingerprint,
+            "settings-digest": self.job.settings.digest(),
+            "software": f"impasto {version('impasto')}",
+        }
+
+
+class Pipeline:
+    """Makes pairs one after another, keeping networks, targets and recent inputs at hand."""
+
+    def __init__(
+        self, *, networks: Networks, store: ObjectStore, deployment: Deployment, worker: str
+    ) -> None:
+        self._networks = networks
+        self._store = store
+        self._inputs = Inputs(store, deployment)
+        self._targets = TargetCache()
+        self._worker = worker
+
+    def run(self, job: PairJob, *, batch: str, attempt: int, on_step: OnStep) -> OutputMetadata:
+        """Make the pair's picture and put it with its metadata; one that is there already is left as it is.
+
+        Raises what fetching, decoding, the engine and the store raise, each naming the input, and whatever
+        `on_step` raises.
+        """
+        started_at, stopwatch = datetime.now(UTC), Stopwatch()
+        content = self._inputs.read(job.content, stopwatch)
+        style = self._inputs.read(job.style, stopwatch)
+        work = _Work(job, batch, attempt, content, style, started_at, stopwatch)
+        existing = self._existing(work)
+        if existing is not None:
+            return existing
+        network = self._networks.get(job.settings)
+        result = stylize(
+            content.picture.rgb,
+            style.picture.rgb,
+            job.settings,
+            network,
+            on_step=on_step,
+            targets=self._targets,
+        )
+        return self._put(work, network, result)
+
+    def _existing(self, work: _Work) -> OutputMetadata | None:
+        """A worker that died between its puts and the ledger left the whole result behind."""
+        try:
+            metadata = OutputMetadata.model_validate_json(self._store.get(work.metadata_key))
+        except (ObjectMissing, ValidationError):
+            return None
+        picture = self._store.head(metadata.picture_key)
+        current = picture is not None and picture.metadata.get("fingerprint") == work.fingerprint
+        return metadata if current and metadata.fingerprint == work.fingerprint else None
+
+    def _put(self, work: _Work, network: Network, result: StyleResult) -> OutputMetadata:
+        settings, stopwatch = work.job.settings, work.stopwatch
+        with stopwatch.phase("encode"):
+            encoded = encode(
+                result.image,
+                format=settings.format,
+                quality=settings.quality,
+                alpha=work.content.picture.alpha,
+                metadata=work.object_metadata(),
+            )
+        picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
+        with stopwatch.phase("upload"):
+            self._store.put(
+                picture_key,
+                encoded.data,
+                content_type=encoded.content_type,
+                metadata=work.object_metadata(),
+            )
+        metadata = OutputMetadata(
+            batch=work.batch,
+            pair=work.job.pair,
+            content=work.content.record(),
+            style=work.style.record(),
+            settings=settings,
+            settings_digest=settings.digest(),
+            fingerprint=work.fingerprint,
+            picture_key=picture_key,
+            picture_sha256=encoded.sha256,
+            picture_bytes=len(encoded.data),
+            width_px=result.image.width,
+            height_px=result.image.height,
+            network=network.architecture,
+            weights=network.weights,
+            weights_digest=network.weights_digest,
+            engine_version=ENGINE_VERSION,
+            seed=settings.seed,
+            steps=result.steps,
+            recoveries=result.recoveries,
+            losses=summarise(result.losses),
+            timings_seconds=TimingsSeconds(**result.timings, **stopwatch.seconds),
+            device=result.device,
+            precision=result.precision,
+            peak_memory_bytes=_peak_memory_bytes(network),
+            attempts=work.attempt,
+            worker=self._worker,
+            software=software(),
+            notes=(*work.content.picture.notes, *work.style.picture.notes, *encoded.notes),
+            started_at=work.started_at,
+            finished_at=datetime.now(UTC),
+        )
+        body = metadata.model_dump_json(indent=2).encode()
+        self._store.put(work.metadata_key, body, content_type="application/json")
+        self._store.put(
+            layout.result_key(work.fingerprint),
+            ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key).model_dump_json().encode(),
+            content_type="application/json",
+        )
+        return metadata
+
+
+def summarise(losses: list[StepLosses]) -> Losses:
+    """First, last, and evenly spaced evaluations between them, both ends included."""
+    records = [
+        LossRecord(
+            step=entry.step,
+            scale_px=entry.scale_px,
+            content=entry.content,
+            style=entry.style,
+            tv=entry.tv,
+            total=entry.total,
+        )
+        for entry in losses
+    ]
+    points = min(CURVE_POINTS, len(records))
+    places = sorted({round(i * (len(records) - 1) / max(1, points - 1)) for i in range(points)})
+    return Losses(first=records[0], last=records[-1], curve=tuple(records[i] for i in places))
+
+
+def _peak_memory_bytes(network: Network) -> int:
+    """The device's peak in this process on CUDA, else the process's own, since it started."""
+    if network.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(network.device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

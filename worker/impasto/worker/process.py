@@ -1,0 +1,148 @@
+"""The worker process: built once from the deployment, run until told to stop."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import time
+import uuid
+from typing import Any
+
+import structlog
+import torch
+from celery import Celery, signals
+from celery.worker import state as celery_state
+
+from impasto.shared.batches import BatchFiles
+from impasto.shared.celery_app import make_app
+from impasto.shared.deployment import Deployment
+from impasto.shared.dispatch import Dispatcher
+from impasto.shared.errors import BadSettings, LedgerUnavailable
+from impasto.shared.jobs import TASK_NAME
+from impasto.shared.ledger.redis_ledger import RedisLedger, connect
+from impasto.shared.store.open import open_deployment_store
+from impasto.worker import consumer
+from impasto.worker.current import CurrentPair, Stopping
+from impasto.worker.engine import Network
+from impasto.worker.heart import Heart
+from impasto.worker.networks import Networks
+from impasto.worker.pipeline import Pipeline, software
+from impasto.worker.reporter import Reporter
+from impasto.worker.task import PairTask
+
+log = structlog.get_logger()
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def run_worker(deployment: Deployment) -> int:
+    """Take pairs until a signal says to stop; the exit code is Celery's worker's own.
+
+    Raises BadSettings, WeightsUnavailable and the store's errors before it takes anything.
+    """
+    if deployment.redis_url is None:
+        raise BadSettings("IMPASTO_REDIS_URL is not set: start workers with `impasto up` or `impasto worker`")
+    if deployment.threads is not None:
+        torch.set_num_threads(deployment.threads)
+    worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    structlog.contextvars.bind_contextvars(worker=worker)
+    networks = Networks(device=deployment.device, weights=deployment.weights)
+    network = networks.warm_up()
+    store = open_deployment_store(deployment)
+    store.check()
+    client = connect(deployment.redis_url)
+    ledger = RedisLedger(client, namespace=deployment.namespace)
+    app = make_app(deployment, deployment.redis_url)
+    files = BatchFiles(store)
+    dispatcher = Dispatcher(app, ledger, files, deployment, client)
+    current, stopping = CurrentPair(), Stopping(deployment.grace_seconds)
+    reporter = Reporter(ledger, files)
+    task = PairTask(
+        worker=worker,
+        deployment=deployment,
+        ledger=ledger,
+        files=files,
+        dispatcher=dispatcher,
+        pipeline=Pipeline(networks=networks, store=store, deployment=deployment, worker=worker),
+        current=current,
+        stopping=stopping,
+        on_finished=reporter.ask,
+    )
+    heart = Heart(
+        worker=worker,
+        info=describe(network),
+        deployment=deployment,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        current=current,
+        on_unreported=reporter.ask,
+        on_unreadable=task.fail_unreadable,
+    )
+    _await_ledger(ledger)
+    reporter.start()
+    heart.start()
+    try:
+        return _consume(app, worker, task, stopping)
+    finally:
+        reporter.stop(timeout_seconds=max(1.0, deployment.grace_seconds))
+        heart.stop()
+        log.info("worker.stopped")
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """What a worker tells of itself with each beat."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "platform": platform.platform(),
+        "device": str(network.device),
+        "threads": torch.get_num_threads(),
+        "network": network.architecture,
+        "weights": network.weights,
+        "weights_digest": network.weights_digest,
+        "software": software(),
+    }
+
+
+def _await_ledger(ledger: RedisLedger) -> None:
+    told = False
+    while True:
+        try:
+            ledger.ping()
+        except LedgerUnavailable as error:
+            if not told:
+                log.warning("worker.waiting_for_redis", error=str(error))
+            told = True
+            time.sleep(1.0)
+        else:
+            return
+
+
+def _consume(app: Celery, worker: str, task: PairTask, stopping: Stopping) -> int:
+    consumer.install(app, task.bury)
+    app.task(name=TASK_NAME, typing=False)(task.handle)
+
+    def take_over_signals(**_: object) -> None:
+        # Celery's own handlers would raise inside the running pair on SIGQUIT or a second Ctrl-C, and the
+        # pair would count as failed. Zero is a request to stop: Celery compares with None and False.
+        def stop(signum: int, _frame: object) -> None:
+            stopping.request()
+            celery_state.should_stop = 0  # type: ignore[assignment]  # its stub knows None only
+
+        for number in _STOP_SIGNALS:
+            signal.signal(number, stop)
+        log.info("worker.ready")
+
+    signals.worker_ready.connect(take_over_signals, weak=False)
+    program = app.Worker(
+        hostname=worker,
+        pool_cls="solo",
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+        quiet=True,
+    )
+    program.start()
+    return int(program.exitcode or 0)

@@ -1,0 +1,56 @@
+"""Writes the reports of finished batches, beside the work and never in its way."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import structlog
+
+from impasto.shared.batches import BatchFiles
+from impasto.shared.errors import ImpastoError
+from impasto.shared.ledger import Ledger
+from impasto.shared.reports import write_report
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """One thread. A report that fails is asked for again by the sweep, here or at another worker."""
+
+    def __init__(self, ledger: Ledger, files: BatchFiles) -> None:
+        self._ledger = ledger
+        self._files = files
+        self._asked: queue.Queue[str | None] = queue.Queue()
+        self._under_way: set[str] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, timeout_seconds: float) -> None:
+        """Write what was asked for, as far as the time allows."""
+        self._asked.put(None)
+        self._thread.join(timeout=timeout_seconds)
+
+    def ask(self, batch: str) -> None:
+        """The batch is finished and wants a report; asking twice writes it once."""
+        with self._lock:
+            if batch in self._under_way:
+                return
+            self._under_way.add(batch)
+        self._asked.put(batch)
+
+    def _run(self) -> None:
+        while (batch := self._asked.get()) is not None:
+            try:
+                report = write_report(batch, self._ledger, self._files)
+                log.info("batch.reported", batch=batch, state=report.state, **report.counts)
+            except ImpastoError as error:
+                log.warning("batch.report_failed", batch=batch, error=str(error))
+            except Exception:
+                log.exception("batch.report_failed", batch=batch)
+            finally:
+                with self._lock:
+                    self._under_way.discard(batch)
