@@ -116,6 +116,12 @@ class Diverged(Permanent):
     kind = "diverged"
 
 
+class PoisonPair(Permanent):
+    """The workers that ran the pair died of it, as often as is allowed."""
+
+    kind = "poison_pair"
+
+
 class NoSuchBatch(Permanent):
     """The ledger knows no batch of that name."""
 

@@ -1,0 +1,43 @@
+"""The ledger: the batches' state, and the only place where "how far are we" is answered."""
+
+from impasto.shared.ledger.interface import (
+    BatchOpening,
+    BatchState,
+    BatchStatus,
+    Control,
+    DeadLetter,
+    Event,
+    EventType,
+    Failure,
+    Lease,
+    Ledger,
+    Opened,
+    PairState,
+    Refusal,
+    RenewAnswer,
+    RunningPair,
+    Settled,
+    SweepResult,
+    WorkerInfo,
+)
+
+__all__ = [
+    "BatchOpening",
+    "BatchState",
+    "BatchStatus",
+    "Control",
+    "DeadLetter",
+    "Event",
+    "EventType",
+    "Failure",
+    "Lease",
+    "Ledger",
+    "Opened",
+    "PairState",
+    "Refusal",
+    "RenewAnswer",
+    "RunningPair",
+    "Settled",
+    "SweepResult",
+    "WorkerInfo",
+]

@@ -1,0 +1,430 @@
+"""The ledger in Redis or Valkey: each transition one Lua script, atomic and safe to repeat."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from impasto.shared.errors import BadSettings, LedgerUnavailable, NoSuchBatch, PoisonPair
+from impasto.shared.ledger.interface import (
+    BATCHES_A_SWEEP,
+    DEAD_LETTER_CHARACTERS,
+    DEAD_LETTERS,
+    EMPTY_BROKER_SECONDS,
+    EVENTS_SECONDS,
+    PAIRS_A_SWEEP,
+    REPORT_AGAIN_SECONDS,
+    TOKEN_SECONDS,
+    BatchOpening,
+    BatchState,
+    BatchStatus,
+    Control,
+    DeadLetter,
+    Event,
+    EventType,
+    Failure,
+    Lease,
+    Opened,
+    Refusal,
+    RenewAnswer,
+    RunningPair,
+    Settled,
+    SweepResult,
+    WorkerInfo,
+)
+from impasto.shared.ledger.keys import Keys
+from impasto.shared.ledger.loader import script_names, script_text
+
+SOCKET_TIMEOUT_SECONDS: Final = 15.0
+BLOCK_SECONDS: Final = 5.0  # one blocking read; must stay well below the socket's timeout
+BITMAP_CHUNK_BYTES: Final = 65_536
+_EVENT_ID = re.compile(r"\d{1,19}(-\d{1,19})?")
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for RedisLedger; opens no connection yet.
+
+    A command whose answer was lost is sent again, three times at most. Raises BadSettings for a bad URL.
+    """
+    try:
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=5,
+            socket_keepalive=True,
+            health_check_interval=25,
+            # from_url alone repeats nothing, and a dropped connection would reach the caller each time.
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3),
+        )
+    except ValueError:
+        # The parser's own words may quote a piece of the password.
+        raise BadSettings(
+            "IMPASTO_REDIS_URL is no address of a Redis: write redis://[:password@]host:port/db, "
+            "with special characters of the password percent-encoded"
+        ) from None
+    return client
+
+
+class RedisLedger:
+    """Implements `Ledger`. Safe to share between threads, not across a fork.
+
+    `client`: one that decodes responses, as `connect` makes. `namespace`: prefix of all keys. `clock`: the
+    time in milliseconds, for tests that move it; None: the server's.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        namespace: str = "impasto",
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._client = client
+        self._keys = Keys(namespace)
+        self._clock = clock
+        self._scripts = {name: client.register_script(script_text(name)) for name in script_names()}
+
+    def ping(self) -> None:
+        with self._translated():
+            self._client.ping()
+
+    def open(self, opening: BatchOpening) -> Opened:
+        keys = [*self._keys.for_scripts(opening.batch), self._keys.shared("batches")]
+        if opening.token is not None:
+            keys.append(self._keys.token(opening.token))
+        batch, created = self._run(
+            "open",
+            keys,
+            self._now(),
+            opening.batch,
+            opening.total,
+            opening.name,
+            opening.priority,
+            uuid.uuid4().hex,
+            _ms(TOKEN_SECONDS),
+        )
+        return Opened(batch, bool(created))
+
+    def advance(self, batch: str, *, min_window: int) -> list[int]:
+        return [int(pair) for pair in self._on("advance", batch, self._now(), min_window)]
+
+    def lease(
+        self, batch: str, pair: int, *, worker: str, lease_id: str, ttl_seconds: float
+    ) -> Lease | Refusal:
+        if pair < 0:
+            return Refusal.UNKNOWN
+        answer = self._on("lease", batch, self._now(), pair, worker, lease_id, _ms(ttl_seconds))
+        if answer[0] != "leased":
+            return Refusal(answer[0])
+        return Lease(batch, pair, lease_id, attempt=int(answer[1]), deaths=int(answer[2]))
+
+    def renew(
+        self, batch: str, pair: int, *, lease_id: str, ttl_seconds: float, progress: dict[str, Any]
+    ) -> RenewAnswer:
+        return RenewAnswer(
+            self._on("renew", batch, self._now(), pair, lease_id, _ms(ttl_seconds), json.dumps(progress))
+        )
+
+    def finish(self, batch: str, pair: int, *, lease_id: str, busy_seconds: float) -> Settled:
+        if pair < 0:
+            return Settled(counted=False, batch_finished=False)
+        return _settled(self._on("finish", batch, self._now(), pair, lease_id, _ms(busy_seconds)))
+
+    def postpone(
+        self, batch: str, pair: int, *, lease_id: str, delay_seconds: float, give_back: bool, reason: str
+    ) -> bool:
+        data = json.dumps({"reason": reason, "delay_seconds": delay_seconds, "give_back": give_back})
+        return bool(
+            self._on("postpone", batch, self._now(), pair, lease_id, _ms(delay_seconds), int(give_back), data)
+        )
+
+    def fail(self, batch: str, pair: int, *, lease_id: str, failure: Failure) -> Settled:
+        reason = json.dumps(
+            {
+                "kind": failure.kind,
+                "message": failure.message,
+                "content": failure.content,
+                "style": failure.style,
+                "attempts": failure.attempts,
+            }
+        )
+        return _settled(self._on("fail", batch, self._now(), pair, lease_id, reason))
+
+    def sweep(
+        self,
+        *,
+        every_seconds: float,
+        republish_seconds: float,
+        broker_is_empty: bool,
+        max_deaths: int,
+        min_window: int,
+    ) -> SweepResult:
+        turn_keys = [self._keys.shared("sweep_turn"), self._keys.shared("active")]
+        batches = self._run("sweep_turn", turn_keys, self._now(), _ms(every_seconds), BATCHES_A_SWEEP)
+        if batches is None:
+            return SweepResult(ran=False)
+        stale_seconds = min(republish_seconds, EMPTY_BROKER_SECONDS) if broker_is_empty else republish_seconds
+        failure = json.dumps(poison(max_deaths))
+        publish: list[tuple[str, int]] = []
+        failed: list[tuple[str, int]] = []
+        for batch in batches:
+            most = PAIRS_A_SWEEP - len(publish) - len(failed)
+            if most <= 0:
+                break
+            due, dead = self._on(
+                "sweep", batch, self._now(), _ms(stale_seconds), max_deaths, min_window, most, failure
+            )
+            publish += [(batch, int(pair)) for pair in due]
+            failed += [(batch, int(pair)) for pair in dead]
+        unreported = self._run(
+            "unreported",
+            [self._keys.shared("unreported")],
+            self._now(),
+            _ms(REPORT_AGAIN_SECONDS),
+            BATCHES_A_SWEEP,
+        )
+        return SweepResult(True, tuple(publish), tuple(failed), tuple(unreported))
+
+    def control(self, batch: str, action: Control) -> BatchStatus:
+        return _status(batch, self._on("control", batch, self._now(), Control(action).value))
+
+    def reported(self, batch: str) -> None:
+        self._on("reported", batch, batch, EVENTS_SECONDS)
+
+    def status(self, batch: str) -> BatchStatus:
+        return _status(batch, self._on("status", batch, self._now()))
+
+    def batches(self) -> list[str]:
+        with self._translated():
+            return cast("list[str]", self._client.zrevrange(self._keys.shared("batches"), 0, -1))
+
+    def running(self, batch: str | None = None) -> list[RunningPair]:
+        with self._translated():
+            found = [batch] if batch is not None else self._client.zrange(self._keys.shared("active"), 0, -1)
+            return [pair for each in cast("list[str]", found) for pair in self._running(each)]
+
+    def failures(self, batch: str) -> Iterator[Failure]:
+        self.status(batch)
+        return self._failures(batch)
+
+    def done_pairs(self, batch: str) -> Iterator[int]:
+        self.status(batch)
+        return self._done_pairs(batch)
+
+    def events(self, batch: str, *, after: str = "0", block_seconds: float = 0.0) -> list[Event]:
+        key = self._keys.of_batch(batch, "events")
+        after = after if _EVENT_ID.fullmatch(after) else "0"
+        deadline = time.monotonic() + block_seconds
+        with self._translated():
+            while True:
+                entries = cast(
+                    "list[tuple[str, dict[str, str]]]", self._client.xrange(key, min=f"({after}", max="+")
+                )
+                left = deadline - time.monotonic()
+                if entries or left <= 0:
+                    return [_event(batch, *entry) for entry in entries]
+                # Only to wait: XRANGE reads the same in both versions of the protocol, XREAD does not.
+                self._client.xread({key: after}, count=1, block=max(1, _ms(min(left, BLOCK_SECONDS))))
+
+    def beat(self, worker: str, info: dict[str, Any], *, ttl_seconds: float) -> None:
+        self._run("beat", self._worker_keys(), self._now(), worker, _ms(ttl_seconds), json.dumps(info))
+
+    def leave(self, worker: str) -> None:
+        workers, info = self._worker_keys()
+        with self._translated():
+            self._client.zrem(workers, worker)
+            self._client.hdel(info, worker)
+
+    def workers(self) -> list[WorkerInfo]:
+        answer = self._run("workers", self._worker_keys(), self._now())
+        return [
+            WorkerInfo(worker, **json.loads(told))
+            for worker, told in zip(answer[::2], answer[1::2], strict=True)
+        ]
+
+    def bury(self, raw: str, reason: str) -> None:
+        letter = json.dumps({"reason": reason, "raw": raw[:DEAD_LETTER_CHARACTERS]})
+        self._run("bury", [self._keys.shared("dead_letters")], self._now(), letter, DEAD_LETTERS)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        key = self._keys.shared("dead_letters")
+        with self._translated():
+            letters = cast(
+                "list[tuple[str, float]]", self._client.zrange(key, 0, -1, desc=True, withscores=True)
+            )
+        return [DeadLetter(int(at_ms), **json.loads(letter)) for letter, at_ms in letters]
+
+    def _now(self) -> int:
+        return 0 if self._clock is None else self._clock()
+
+    def _worker_keys(self) -> list[str]:
+        return [self._keys.shared("workers"), self._keys.shared("worker_info")]
+
+    def _on(self, script: str, batch: str, *args: str | int) -> Any:
+        return self._run(script, self._keys.for_scripts(batch), *args)
+
+    def _run(self, script: str, keys: list[str], *args: str | int) -> Any:
+        with self._translated():
+            return self._scripts[script](keys=keys, args=args)
+
+    def _running(self, batch: str) -> list[RunningPair]:
+        def key(name: str) -> str:
+            return self._keys.of_batch(batch, name)
+
+        with self._client.pipeline(transaction=True) as reads:
+            reads.zrange(key("leases"), 0, -1, withscores=True)
+            for name in ("runners", "attempts", "progress"):
+                reads.hgetall(key(name))
+            leases, runners, attempts, progress = reads.execute()
+        return [
+            RunningPair(
+                batch,
+                int(pair),
+                worker=runners.get(pair, ""),
+                attempt=int(attempts.get(pair, 0)),
+                lease_expires_ms=int(expires_ms),
+                progress=json.loads(progress.get(pair, "{}")),
+            )
+            for pair, expires_ms in leases
+        ]
+
+    def _failures(self, batch: str) -> Iterator[Failure]:
+        with self._translated():
+            for pair, kept in self._client.hscan_iter(self._keys.of_batch(batch, "failures"), count=500):
+                yield _failure(int(pair), json.loads(kept))
+
+    def _done_pairs(self, batch: str) -> Iterator[int]:
+        key = self._keys.of_batch(batch, "done")
+        first_byte = 0
+        while True:
+            with self._translated():
+                # A bitmap is no text: this one answer is not decoded.
+                chunk = cast(
+                    "bytes",
+                    self._client.execute_command(  # type: ignore[no-untyped-call]
+                        "GETRANGE", key, first_byte, first_byte + BITMAP_CHUNK_BYTES - 1, NEVER_DECODE=True
+                    ),
+                )
+            for offset, byte in enumerate(chunk):
+                if byte:
+                    yield from (8 * (first_byte + offset) + bit for bit in range(8) if byte & (128 >> bit))
+            if len(chunk) < BITMAP_CHUNK_BYTES:
+                return
+            first_byte += BITMAP_CHUNK_BYTES
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise LedgerUnavailable(f"Redis at {self._address()} {_complaint(error)}") from error
+
+    def _address(self) -> str:
+        at = self._client.connection_pool.connection_kwargs
+        return str(at["path"]) if "path" in at else f"{at.get('host', 'localhost')}:{at.get('port', 6379)}"
+
+
+def poison(max_deaths: int) -> dict[str, str]:
+    """Why a pair failed that killed its workers."""
+    return {
+        "kind": PoisonPair.kind,
+        "message": f"its worker died {max_deaths} times while it ran: see the workers' logs, "
+        "or try a smaller size_px",
+    }
+
+
+def _complaint(error: redis.RedisError) -> str:
+    """What Redis said, and the mend; never with the URL, which may hold a password."""
+    told = str(error)
+    if isinstance(error, redis.AuthenticationError) or told.startswith("NOAUTH"):
+        return "refuses the user or password: correct IMPASTO_REDIS_URL"
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return "is still loading its data: wait until it is done"
+    if isinstance(error, redis.OutOfMemoryError) or "OOM" in told:
+        return "is out of memory: raise its maxmemory, or remove what else lies in it"
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return f"does not answer: start it, or correct IMPASTO_REDIS_URL ({told})"
+    if isinstance(error, redis.ReadOnlyError) or "READONLY" in told:
+        return "is a read-only replica: point IMPASTO_REDIS_URL at the primary"
+    if "MISCONF" in told:
+        return "can't save to its disk and refuses writes: free its disk, see its log"
+    return f"refuses a command: see its log ({told})"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _settled(answer: list[int]) -> Settled:
+    return Settled(counted=bool(answer[0]), batch_finished=bool(answer[1]))
+
+
+def _status(batch: str, answer: list[Any] | None) -> BatchStatus:
+    if answer is None:
+        raise no_such_batch(batch)
+    name, state = answer[:2]
+    priority, total, done, failed, cancelled, created_ms = map(int, answer[2:8])
+    finished_ms = answer[8]
+    busy_ms, timed, due, running, workers = map(int, answer[9:])
+    settled = done + failed + cancelled
+    return BatchStatus(
+        batch=batch,
+        name=name,
+        state=BatchState(state),
+        priority=priority,
+        total=total,
+        waiting=total - settled - due - running,
+        due=due,
+        running=running,
+        done=done,
+        failed=failed,
+        cancelled=cancelled,
+        created_ms=created_ms,
+        finished_ms=int(finished_ms) if finished_ms else None,
+        busy_seconds=busy_ms / 1000,
+        workers=workers,
+        eta_seconds=BatchStatus.eta(
+            pairs=total - settled, busy_seconds=busy_ms / 1000, timed=timed, workers=workers
+        ),
+    )
+
+
+def no_such_batch(batch: str) -> NoSuchBatch:
+    return NoSuchBatch(
+        f"no batch is called {batch!r}: check the name, or rebuild the ledger with `impasto recover`"
+    )
+
+
+def _failure(pair: int, kept: Mapping[str, Any]) -> Failure:
+    """`content` and `style` of a pair whose worker died are those it last told in its progress."""
+    told = kept["failure"]
+    return Failure(
+        pair=pair,
+        kind=told["kind"],
+        message=told["message"],
+        attempts=told.get("attempts", kept["attempts"]),
+        content=told.get("content", kept["progress"].get("content", "")),
+        style=told.get("style", kept["progress"].get("style", "")),
+        failed_ms=kept["failed_ms"],
+    )
+
+
+def _event(batch: str, id: str, fields: Mapping[str, str]) -> Event:
+    return Event(
+        id=id,
+        type=EventType(fields["type"]),
+        batch=batch,
+        at_ms=int(fields["at_ms"]),
+        pair=int(fields["pair"]) if fields["pair"] else None,
+        data=json.loads(fields["data"]),
+    )

@@ -1,0 +1,30 @@
+-- Included by scripts that move a batch's cursor.
+
+-- Make pairs due while the window has room, at most `most` of them; returns them.
+local function advance(batch, now, min_window, most)
+  local living = redis.call('ZCOUNT', K.workers, '(' .. now, '+inf')
+  local window = math.max(min_window, 2 * living)
+  local room = window - redis.call('ZCARD', K.due) - redis.call('ZCARD', K.leases)
+  local pairs_due = {}
+  local cursor = batch.cursor
+  while #pairs_due < math.min(room, most) and cursor < batch.total do
+    if redis.call('GETBIT', K.done, cursor) == 1 then
+      -- Found done before it ever ran (a ledger rebuilt from the store): jump to the next that is not.
+      local clear = redis.call('BITPOS', K.done, 0, cursor, -1, 'BIT')
+      cursor = clear >= 0 and clear or 8 * redis.call('STRLEN', K.done)
+    else
+      redis.call('ZADD', K.due, now, cursor)
+      pairs_due[#pairs_due + 1] = cursor
+      cursor = cursor + 1
+    end
+  end
+  cursor = math.min(cursor, batch.total)
+  if cursor > batch.cursor then
+    redis.call('HSET', K.meta, 'cursor', cursor)
+    batch.cursor = cursor
+  end
+  if #pairs_due > 0 then
+    event(now, 'batch.advanced', '', string.format('{"pairs":%d,"cursor":%d}', #pairs_due, cursor))
+  end
+  return pairs_due
+end

@@ -1,0 +1,52 @@
+-- Included by every script that works on one batch: its keys, its numbers, its events.
+--
+-- KEYS, in the order of keys.py (BATCH_KEYS, then SHARED_KEYS); all carry one hash tag, so one node holds them:
+--   meta      hash    id, name, state, priority, total, cursor, done, failed, cancelled, created_ms,
+--                     finished_ms, busy_ms, timed (pairs that busy_ms is of), opening
+--   due       zset    pair -> when its message last went out, or from when it may run; ms
+--   backoff   zset    pair -> from when it may run; ms; only postponed pairs whose message is not out again
+--   leases    zset    pair -> when the lease runs out; ms
+--   holders   hash    pair -> lease id
+--   runners   hash    pair -> worker
+--   progress  hash    pair -> JSON of the last renewal
+--   attempts  hash    pair -> leases given
+--   deaths    hash    pair -> leases that ran out
+--   done      string  bitmap, a bit a pair
+--   failures  hash    pair -> JSON {failed_ms, attempts, progress, failure}
+--   events    stream  type, pair, at_ms, data
+--   active    zset    batch -> when last swept; ms; every batch that has unsettled pairs
+--   unreported zset   batch -> from when its missing report may be asked for; ms
+--   workers   zset    worker -> until when it counts as living; ms
+--
+-- Only unsettled pairs at or below the cursor have entries in due, leases, attempts and the like; of a
+-- settled pair a bit or a failure stays. A pair of a cancelled batch that is not done, failed or leased is
+-- cancelled.
+
+local K = {}
+for i, name in ipairs({
+  'meta', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'done',
+  'failures', 'events', 'active', 'unreported', 'workers',
+}) do
+  K[name] = KEYS[i]
+end
+
+-- The batch's numbers, or nil when there is no such batch.
+local function read_batch()
+  local m = redis.call('HMGET', K.meta, 'id', 'state', 'total', 'cursor', 'done', 'failed', 'cancelled')
+  if not m[1] then
+    return nil
+  end
+  return {
+    id = m[1], state = m[2], total = tonumber(m[3]), cursor = tonumber(m[4]),
+    done = tonumber(m[5]), failed = tonumber(m[6]), cancelled = tonumber(m[7]),
+  }
+end
+
+local function event(now, type, pair, data)
+  redis.call('XADD', K.events, 'MAXLEN', '~', 10000, '*',
+    'type', type, 'pair', pair, 'at_ms', now, 'data', data)
+end
+
+local function is_settled(pair)
+  return redis.call('GETBIT', K.done, pair) == 1 or redis.call('HEXISTS', K.failures, pair) == 1
+end
