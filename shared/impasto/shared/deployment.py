@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from impasto.shared.errors import BadSettings
 
-SECRET_MASK: Final = "********"
+SECRET_MASK: Final = "********"  # noqa: S105 - what is shown in place of one
 
 
 class Deployment(BaseSettings):
@@ -91,7 +91,10 @@ class Deployment(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Deployment:
-        """From overrides, environment and `.env`, in this order. Raises BadSettings that names the variable."""
+        """From overrides, environment and `.env`, the first that has it.
+
+        Raises BadSettings that names the variable.
+        """
         try:
             return cls(**overrides)
         except ValidationError as error:

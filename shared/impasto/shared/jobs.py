@@ -146,7 +146,8 @@ class BatchSpec(BaseModel):
     def _zip_needs_equal_lists(self) -> Self:
         if self.pairs == "zip" and self.contents != self.styles:
             raise ValueError(
-                f"zip pairs content i with style i, but there are {self.contents} contents and {self.styles} styles"
+                f"zip pairs content i with style i, but there are {self.contents} contents "
+                f"and {self.styles} styles"
             )
         return self
 

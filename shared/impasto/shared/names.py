@@ -16,7 +16,8 @@ def slugify(name: str) -> str:
     """A name's part of an output's name: NFC, letters, digits, dots, dashes and single underscores.
 
     Never empty, at most 100 bytes in UTF-8, never starting with a dot; a name that had to be cut or that
-    has nothing left gets a piece of its digest. Two underscores never meet, so that `<content>__<style>` can be read one way only.
+    has nothing left gets a piece of its digest. Two underscores never meet, so that `<content>__<style>` can
+    be read one way only.
     """
     stem = PurePosixPath(name.replace("\\", "/")).name or name
     stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", stem)

@@ -12,9 +12,7 @@ import typer
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import ImpastoError
 
-cli = typer.Typer(
-    name="impasto worker", add_completion=False, pretty_exceptions_enable=False
-)
+cli = typer.Typer(name="impasto worker", add_completion=False, pretty_exceptions_enable=False)
 
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda:N. [default: IMPASTO_DEVICE or auto]")]
 Threads = Annotated[

@@ -38,7 +38,8 @@ def _network(deployment: Deployment) -> Check:
         network = Networks(device=deployment.device, weights=deployment.weights).warm_up()
     except ImpastoError as error:
         return Check(name="weights", ok=False, detail=str(error), mend="see docs/weights.md")
-    detail = f"{network.architecture}, {network.weights}, sha256 {network.weights_digest[:16]}… on {network.device}"
+    name = f"{network.architecture}, {network.weights}, sha256 {network.weights_digest[:16]}…"
+    detail = f"{name} on {network.device}"
     return Check(name="weights", ok=True, detail=detail, mend="")
 
 

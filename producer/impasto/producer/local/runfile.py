@@ -83,7 +83,7 @@ def find_running(state: Path) -> Running | None:
 
 def default_store_url(state: Path) -> str:
     """Where bytes lie when IMPASTO_STORE_URL says nothing: a folder of the state folder."""
-    return f"file://{(state / 'store').absolute()}"
+    return (state / "store").absolute().as_uri()
 
 
 def locate(deployment: Deployment) -> Deployment:

@@ -28,8 +28,10 @@ _MEMORY: Final = 5
 _NOISE: Final = 1e-3
 _REFUSALS_BEFORE_RESTART: Final = 4
 _REFUSALS_BEFORE_END: Final = 12
-# The first step, before any curvature is known: mean change of a pixel value in [0, 1].
-_FIRST_CHANGE: Final = 0.01
+# Mean changes of a pixel value in [0, 1]: of the first step, before any curvature is known, and of any step. Far
+# from the answer the loss is nearly straight along the gradient, and the curvature seen there knows no bounds.
+_FIRST_CHANGE: Final = 0.03
+_LARGEST_CHANGE: Final = 0.05
 
 
 def minimise_lbfgs(
@@ -87,7 +89,11 @@ def _direction(picture: Tensor, here: Evaluation, pairs: CurvatureHistory) -> Te
     if len(pairs):
         descent = pairs.descent(masked.flatten()).view_as(masked) * free
         if float((descent * masked).sum()) < 0:
-            return descent
+            return _capped(descent)
         pairs.clear()
     steepest = -masked * (pairs.inverse_curvature or _FIRST_CHANGE / slope)
-    return steepest if bool(torch.isfinite(steepest).all()) else None
+    return _capped(steepest) if bool(torch.isfinite(steepest).all()) else None
+
+
+def _capped(step: Tensor) -> Tensor:
+    return step * min(1.0, _LARGEST_CHANGE / float(step.abs().mean()))

