@@ -1,0 +1,278 @@
+"""A folder as the store: each object a file, what a file can't carry in a sidecar under `.meta`."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from impasto.shared.errors import BadPicture, ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.printable import printable
+from impasto.shared.store.interface import ObjectInfo
+from impasto.shared.store.keys import checked_key, checked_prefix
+from impasto.shared.store.metadata import from_wire, to_wire
+
+_SIDECARS: Final = ".meta"
+_TEMPORARY: Final = ".tmp-"
+_REFUSALS: Final = {
+    errno.EACCES: "give this user the right to read and write it, or correct IMPASTO_STORE_URL",
+    errno.EPERM: "give this user the right to read and write it, or correct IMPASTO_STORE_URL",
+    errno.EROFS: "mount it writable, or correct IMPASTO_STORE_URL",
+    errno.EEXIST: "a file and a folder can't have one name",
+    errno.ENOTDIR: "a file and a folder can't have one name",
+    errno.EISDIR: "a file and a folder can't have one name",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.EILSEQ: "its file system takes no such name",
+    errno.EINVAL: "its file system takes no such name",
+    errno.ELOOP: "its symbolic links go in a circle",
+}
+"""What won't pass by waiting. All else may: a full disk is emptied, a network file system comes back."""
+
+
+class FolderStore:
+    """Objects as files under `root`, put by rename so that no reader ever sees half of one.
+
+    An object is on the disk, not only in its cache, when `put` returns. Its sidecar is written after it and
+    names the size and time of the file it belongs to: of a torn pair, the object counts and the metadata is
+    unknown.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100 (resolve() would follow links, absolute() keeps `..`)
+
+    def __repr__(self) -> str:
+        return f"FolderStore({str(self._root)!r})"
+
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        return self._root
+
+    @property
+    def url(self) -> str:
+        return self._root.as_uri().rstrip("/")
+
+    def put(
+        self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self._put(key, data, content_type, metadata, replace=True)
+
+    def put_if_absent(
+        self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        if self._file(key).is_file():
+            return False
+        return self._put(key, data, content_type, metadata, replace=False)
+
+    def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
+        path = self._file(key)
+        with self._translated(key):
+            try:
+                with path.open("rb") as file:
+                    size_bytes = os.fstat(file.fileno()).st_size
+                    if limit_bytes is not None and size_bytes > limit_bytes:
+                        raise BadPicture(
+                            f"'{printable(key)}' has {size_bytes:,} bytes, "
+                            f"more than the {limit_bytes:,} allowed"
+                        )
+                    return file.read()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                raise ObjectMissing(f"{self.url} has no object '{printable(key)}'") from error
+
+    def head(self, key: str) -> ObjectInfo | None:
+        file = self._file(key)
+        with self._translated(key):
+            found = _stat(file)
+            if found is None:
+                return None
+            described = self._described(key, found)
+            if described is None:
+                # Perhaps a put is between its two renames: behind the lock it is over.
+                with self._locked(make=False):
+                    found = _stat(file)
+                    if found is None:
+                        return None
+                    described = self._described(key, found)
+        return described or ObjectInfo(key, found.st_size)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder, _, start = checked_prefix(prefix).rpartition("/")
+        with self._translated(prefix):
+            yield from self._walk(self._root / folder, f"{folder}/" if folder else "", start)
+
+    def delete(self, key: str) -> None:
+        file = self._file(key)
+        with self._translated(key):
+            if _stat(file) is None:
+                return
+            with self._locked(make=True):
+                file.unlink(missing_ok=True)
+                self._sidecar(key).unlink(missing_ok=True)
+
+    def check(self) -> None:
+        key, data = f"checks/{uuid.uuid4()}", b"impasto"
+        self.put(key, data, content_type="application/octet-stream")
+        if self.get(key) != data:
+            raise StoreUnavailable(f"{self.url} gave back other bytes than were put: check its disk")
+        self.delete(key)
+
+    def _file(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def _sidecar(self, key: str) -> Path:
+        return self._root / _SIDECARS / f"{key}.json"
+
+    def _put(
+        self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None, *, replace: bool
+    ) -> bool:
+        file, sidecar = self._file(key), self._sidecar(key)
+        wire = to_wire(metadata, key=key)
+        with self._translated(key):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sidecar.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(file.parent, data) as (whole, written):
+                described = {
+                    "size_bytes": written.st_size,
+                    "mtime_ns": written.st_mtime_ns,
+                    "content_type": content_type,
+                    "metadata": wire,
+                }
+                # Without the lock, two puts could end with the one's object beside the other's sidecar.
+                with (
+                    _temporary(sidecar.parent, json.dumps(described).encode()) as (whole_sidecar, _),
+                    self._locked(make=True),
+                ):
+                    if replace:
+                        whole.replace(file)
+                    elif not _link_unless_there(whole, file):
+                        return False
+                    whole_sidecar.replace(sidecar)
+            _sync_folder(file.parent)
+        return True
+
+    def _described(self, key: str, found: os.stat_result) -> ObjectInfo | None:
+        """What the sidecar says, if it speaks of this very file."""
+        try:
+            sidecar: dict[str, Any] = json.loads(self._sidecar(key).read_bytes())
+            if (sidecar["size_bytes"], sidecar["mtime_ns"]) != (found.st_size, found.st_mtime_ns):
+                return None
+            return ObjectInfo(key, found.st_size, sidecar["content_type"], from_wire(sidecar["metadata"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _walk(self, folder: Path, base: str, start: str) -> Iterator[ObjectInfo]:
+        """Objects whose keys are `base`, then a name in `folder` that starts so, and those below."""
+        try:
+            with os.scandir(folder) as entries:
+                named = [
+                    (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
+                    for entry in entries
+                    if entry.name.startswith(start) and not entry.name.startswith(".")
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        # With its slash a folder sorts among the files just as its keys do.
+        for name, entry in sorted(named, key=lambda pair: pair[0]):
+            if not name.isprintable():
+                continue
+            if name.endswith("/"):
+                if not entry.is_symlink():
+                    yield from self._walk(folder / entry.name, base + name, "")
+            elif (found := _stat(Path(entry.path))) is not None:
+                yield ObjectInfo(base + name, found.st_size)
+
+    @contextmanager
+    def _locked(self, *, make: bool) -> Iterator[None]:
+        """Alone among all processes that write here; held for two renames, never for a write.
+
+        Where the file system knows no locks, each rename is still atomic, and a torn pair is noticed.
+        """
+        path = self._root / _SIDECARS / ".lock"
+        try:
+            if make:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT if make else os.O_RDONLY, 0o666)
+        except OSError:
+            if make:
+                raise
+            yield
+            return
+        try:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX if make else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ImpastoError:
+            raise
+        except OSError as error:
+            what = f"the store {self.url} failed at '{printable(key)}': {error.strerror or error}"
+            if error.errno in _REFUSALS:
+                raise StoreRefused(f"{what}; {_REFUSALS[error.errno]}") from error
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreUnavailable(f"{what}; make room there") from error
+            raise StoreUnavailable(what) from error
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    """None when there is no regular file."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+@contextmanager
+def _temporary(folder: Path, data: bytes) -> Iterator[tuple[Path, os.stat_result]]:
+    """A file of the data in `folder`, on the disk, under a name that no key has; gone afterwards."""
+    path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            written = os.fstat(file.fileno())
+        yield path, written
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _link_unless_there(whole: Path, file: Path) -> bool:
+    """Give the whole file its name unless the name is taken; whether it was free."""
+    try:
+        os.link(whole, file)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            raise
+        # No hard links here: the lock alone must do.
+        if file.exists():
+            return False
+        whole.replace(file)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename outlives a power cut only once its folder is on the disk too."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

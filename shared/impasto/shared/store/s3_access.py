@@ -1,0 +1,80 @@
+"""How to talk to an S3 server: address, key, patience, and one client a process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from pydantic import SecretStr
+
+from impasto.shared.errors import BadSettings
+from impasto.shared.printable import printable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """A server and how to talk to it. The client is made at first use, once a process (so after any fork)."""
+
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    threads: int = 16
+    attempts: int = 8
+    connect_timeout_seconds: float = 5
+    read_timeout_seconds: float = 60
+
+    @property
+    def endpoint(self) -> str:
+        """For messages."""
+        return self.endpoint_url or f"Amazon S3 ({self.region})"
+
+    @cached_property
+    def _clients(self) -> dict[int, S3Client]:
+        return {}
+
+    def client(self) -> S3Client:
+        """This process's client. Raises BadSettings for an endpoint that is no URL."""
+        client = self._clients.get(os.getpid())
+        if client is None:
+            # Two threads may both come here: one client is then thrown away. A lock could be held at a fork.
+            client = self._clients.setdefault(os.getpid(), self._connect())
+        return client
+
+    def _connect(self) -> S3Client:
+        options: dict[str, Any] = {}
+        if self.endpoint_url is not None:
+            # Imitations have no DNS name a bucket, and some fail at checksums that they don't know.
+            options = {
+                "s3": {"addressing_style": "path"},
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+            }
+        secret = self.secret_access_key
+        try:
+            return boto3.session.Session().client(
+                "s3",
+                endpoint_url=self.endpoint_url,
+                region_name=self.region,
+                aws_access_key_id=self.access_key_id,
+                aws_secret_access_key=secret.get_secret_value() if secret is not None else None,
+                config=Config(
+                    retries={"mode": "standard", "total_max_attempts": self.attempts},
+                    connect_timeout=self.connect_timeout_seconds,
+                    read_timeout=self.read_timeout_seconds,
+                    max_pool_connections=self.threads,
+                    tcp_keepalive=True,
+                    **options,
+                ),
+            )
+        except ValueError as error:
+            raise BadSettings(
+                f"'{printable(self.endpoint)}' is no endpoint: set IMPASTO_S3_ENDPOINT_URL to http(s)://host:port"
+            ) from error

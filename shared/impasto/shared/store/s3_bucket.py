@@ -1,0 +1,176 @@
+"""One bucket, with keys as S3 takes them and errors as we do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Final
+
+from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
+
+from impasto.shared.errors import BadPicture, StoreRefused
+from impasto.shared.printable import printable
+from impasto.shared.store.interface import ObjectInfo
+from impasto.shared.store.metadata import from_wire
+from impasto.shared.store.s3_access import S3Access
+from impasto.shared.store.s3_errors import code_of, state_of, translated
+
+_PUT_ID: Final = "impasto-put"
+"""Metadata that tells one conditional put from another; readers don't see it."""
+
+_LOOK_FIRST_BYTES: Final = 256 * 1024
+"""From this size on a HEAD is cheaper than sending bytes that the server may refuse."""
+
+_CONFLICT_ATTEMPTS: Final = 4
+_BODY_ATTEMPTS: Final = 3
+
+
+class S3Bucket:
+    """One bucket with keys as S3 takes them, and errors as we do. `S3Store` is what most callers want."""
+
+    def __init__(self, access: S3Access, name: str) -> None:
+        self.access = access
+        self.name = name
+        self._seen = False
+        self._conditional: bool | None = None
+
+    def put(self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> None:
+        """`metadata` as it goes over the wire."""
+        with self._translated(key):
+            self.access.client().put_object(
+                Bucket=self.name, Key=key, Body=data, ContentType=content_type, Metadata=metadata
+            )
+
+    def put_if_absent(
+        self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str], probe_key: str
+    ) -> bool:
+        """`probe_key` is where this may try, once, whether the server heeds `If-None-Match`."""
+        if len(data) >= _LOOK_FIRST_BYTES and self.head(key) is not None:
+            return False
+        if self._conditional is None:
+            self._conditional = self._heeds_conditions(probe_key)
+        if self._conditional:
+            return self._put_conditionally(key, data, content_type, metadata)
+        if self.head(key) is not None:
+            return False
+        self.put(key, data, content_type=content_type, metadata=metadata)
+        return True
+
+    def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
+        """Raises ObjectMissing; BadPicture when larger than the limit."""
+        with self._translated(key):
+            for attempt in range(_BODY_ATTEMPTS):
+                answer = self.access.client().get_object(Bucket=self.name, Key=key)
+                with answer["Body"] as body:
+                    if limit_bytes is not None and answer["ContentLength"] > limit_bytes:
+                        raise BadPicture(
+                            f"{printable(key)} has {answer['ContentLength']:,} bytes, "
+                            f"more than the {limit_bytes:,} allowed"
+                        )
+                    try:
+                        return body.read()
+                    except (ResponseStreamingError, IncompleteReadError):
+                        # The SDK repeats requests, but not bodies that break off.
+                        if attempt == _BODY_ATTEMPTS - 1:
+                            raise
+        raise AssertionError("unreachable")
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """None when there is no such object."""
+        with self._translated(key):
+            try:
+                answer = self.access.client().head_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if state_of(error) != 404 or code_of(error) == "NoSuchBucket":
+                    raise
+                self._prove_bucket()
+                return None
+        self._seen = True
+        metadata = {name: value for name, value in answer["Metadata"].items() if name.lower() != _PUT_ID}
+        return ObjectInfo(key, answer["ContentLength"], answer.get("ContentType", ""), from_wire(metadata))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Ascending by key, a thousand at a time."""
+        with self._translated():
+            pages = self.access.client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield ObjectInfo(entry["Key"], entry["Size"])
+
+    def delete(self, key: str) -> None:
+        """Nothing happens when there is no such object."""
+        with self._translated(key):
+            try:
+                self.access.client().delete_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if code_of(error) != "NoSuchKey":
+                    raise
+
+    def _prove_bucket(self) -> None:
+        """A HEAD says the same of a missing object and of a missing bucket: ask once which it is."""
+        if self._seen:
+            return
+        try:
+            self.access.client().head_bucket(Bucket=self.name)
+        except ClientError as error:
+            if state_of(error) == 404:
+                raise StoreRefused(
+                    f"bucket {self.name!r} does not exist at {self.access.endpoint}: "
+                    "create it or correct IMPASTO_STORE_URL"
+                ) from error
+        self._seen = True
+
+    def _put_conditionally(
+        self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str]
+    ) -> bool:
+        put_id = secrets.token_hex(8)
+        with self._translated(key):
+            for attempt in range(_CONFLICT_ATTEMPTS):
+                try:
+                    self.access.client().put_object(
+                        Bucket=self.name,
+                        Key=key,
+                        Body=data,
+                        ContentType=content_type,
+                        Metadata={**metadata, _PUT_ID: put_id},
+                        IfNoneMatch="*",
+                    )
+                except ClientError as error:
+                    if state_of(error) == 412:
+                        repeated = error.response["ResponseMetadata"].get("RetryAttempts", 1) > 0
+                        return (repeated or attempt > 0) and self._put_id(key) == put_id
+                    if state_of(error) != 409 or attempt == _CONFLICT_ATTEMPTS - 1:
+                        raise
+                else:
+                    return True
+        raise AssertionError("unreachable")
+
+    def _put_id(self, key: str) -> str | None:
+        """Who put the object: a 412 after a repetition by the SDK may stem from our own first try."""
+        try:
+            answer = self.access.client().head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if state_of(error) == 404:
+                return None
+            raise
+        return {name.lower(): value for name, value in answer["Metadata"].items()}.get(_PUT_ID)
+
+    def _heeds_conditions(self, probe_key: str) -> bool:
+        """Whether a second put with `If-None-Match: *` is refused, as not every imitation does."""
+        client = self.access.client()
+        with self._translated(probe_key):
+            try:
+                for _ in range(2):
+                    client.put_object(Bucket=self.name, Key=probe_key, Body=b"probe", IfNoneMatch="*")
+            except ClientError as error:
+                # An imitation that does not know the header may also say so, in its own way.
+                if state_of(error) not in (400, 412, 501):
+                    raise
+                return state_of(error) == 412
+            finally:
+                self.delete(probe_key)
+        return False
+
+    def _translated(self, key: str = "") -> AbstractContextManager[None]:
+        return translated(bucket=self.name, endpoint=self.access.endpoint, key=key)

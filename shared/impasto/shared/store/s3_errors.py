@@ -1,0 +1,173 @@
+"""What botocore raises and S3 answers, in our words: one table each for codes, states and exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from botocore import exceptions as botocore
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.printable import printable
+
+_RIGHTS: Final = (
+    "give this key s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there "
+    "(without the last one, an object that is missing looks like a refusal)"
+)
+_KEYS: Final = "correct IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
+_LOGIN: Final = "log in again, or set IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
+_ENDPOINT: Final = "is it up, and are IMPASTO_S3_ENDPOINT_URL and the network right?"
+
+MISSING_CODES: Final = frozenset({"NoSuchKey", "NoSuchVersion"})
+
+REFUSED_CODES: Final[dict[str, str]] = {
+    "NoSuchBucket": "create it or correct IMPASTO_STORE_URL",
+    "InvalidBucketName": "correct IMPASTO_STORE_URL",
+    "AllAccessDisabled": _RIGHTS,
+    "AccessDenied": _RIGHTS,
+    "AccountProblem": "ask whoever runs the account",
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "InvalidSecurity": _KEYS,
+    "InvalidToken": _LOGIN,
+    "ExpiredToken": _LOGIN,
+    "TokenRefreshRequired": _LOGIN,
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "PermanentRedirect": "the bucket lies elsewhere: correct IMPASTO_S3_REGION or IMPASTO_S3_ENDPOINT_URL",
+    "AuthorizationHeaderMalformed": "the bucket lies elsewhere: correct IMPASTO_S3_REGION",
+    "IllegalLocationConstraintException": "the bucket lies elsewhere: correct IMPASTO_S3_REGION",
+    "EntityTooLarge": "the object is too large for one put",
+    "KeyTooLongError": "shorten the key",
+    "MetadataTooLarge": "shorten the metadata",
+    "QuotaExceeded": "make room there or raise the quota",
+    "InvalidObjectState": "the object is archived: restore it first",
+    "MethodNotAllowed": "it is no S3 server, or the object is a delete marker",
+    "NotImplemented": "the server lacks an operation that Impasto needs",
+}
+
+UNAVAILABLE_CODES: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "InternalError",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "XMinioServerNotInitialized",
+    }
+)
+
+REFUSED_STATES: Final[dict[int, str]] = {
+    # A HEAD has no body, so the state is all that is known.
+    301: REFUSED_CODES["PermanentRedirect"],
+    400: "correct IMPASTO_S3_REGION, IMPASTO_S3_ENDPOINT_URL or the key",
+    401: _KEYS,
+    403: f"{_KEYS}, or {_RIGHTS}",
+    501: REFUSED_CODES["NotImplemented"],
+    507: "make room there",
+}
+
+REFUSED_EXCEPTIONS: Final[dict[type[BotoCoreError], str]] = {
+    botocore.NoCredentialsError: _LOGIN,
+    botocore.PartialCredentialsError: "set both IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY",
+    botocore.ProfileNotFound: "correct AWS_PROFILE",
+    botocore.ConfigParseError: "mend the AWS configuration file",
+    botocore.TokenRetrievalError: _LOGIN,
+    botocore.SSOError: _LOGIN,
+    botocore.LoginError: _LOGIN,
+    botocore.SSLError: "its certificate is not trusted: set AWS_CA_BUNDLE or correct IMPASTO_S3_ENDPOINT_URL",
+    botocore.InvalidRegionError: "correct IMPASTO_S3_REGION",
+    botocore.ParamValidationError: "correct IMPASTO_STORE_URL or the key",
+    botocore.InvalidDNSNameError: "correct IMPASTO_STORE_URL",
+}
+
+UNAVAILABLE_EXCEPTIONS: Final[dict[type[Exception], str]] = {
+    botocore.EndpointConnectionError: _ENDPOINT,
+    botocore.ConnectTimeoutError: _ENDPOINT,
+    botocore.ProxyConnectionError: "is the proxy up?",
+    botocore.ReadTimeoutError: "it took the request and then fell silent",
+    botocore.ConnectionClosedError: "it closed the connection",
+    botocore.ResponseStreamingError: "it broke off in the middle of an object",
+    botocore.IncompleteReadError: "it broke off in the middle of an object",
+    botocore.CredentialRetrievalError: "credentials could not be fetched",
+    botocore.MetadataRetrievalError: "credentials could not be fetched",
+    botocore.ChecksumError: "bytes were changed on the way",
+    botocore.FlexibleChecksumError: "bytes were changed on the way",
+    HTTPClientError: _ENDPOINT,
+}
+
+
+@contextmanager
+def translated(*, bucket: str, endpoint: str, key: str = "") -> Iterator[None]:
+    """Let only our errors out, with the vendor's as their cause."""
+    try:
+        yield
+    except ImpastoError:
+        raise
+    except ClientError as error:
+        raise from_answer(error, bucket=bucket, endpoint=endpoint, key=key) from error
+    except (BotoCoreError, HTTPClientError, ValueError, OSError) as error:
+        raise from_exception(error, bucket=bucket, endpoint=endpoint) from error
+
+
+def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = "") -> ImpastoError:
+    """Our error for an answer of the server's that is no success."""
+    code, state = code_of(error), state_of(error)
+    where = f"bucket {bucket!r} at {endpoint}"
+    what = f"{where}, object '{printable(key)}'" if key else where
+    if code in MISSING_CODES or (key and code in ("404", "") and state == 404):
+        return ObjectMissing(f"{where} has no object '{printable(key)}'")
+    if code == "NoSuchBucket" or state == 404:
+        return StoreRefused(
+            f"bucket {bucket!r} does not exist at {endpoint}: {REFUSED_CODES['NoSuchBucket']}"
+        )
+    if code in REFUSED_CODES:
+        return StoreRefused(f"{what} refuses ({code}): {REFUSED_CODES[code]}")
+    if code in UNAVAILABLE_CODES or state in (408, 429) or (state >= 500 and state not in REFUSED_STATES):
+        return StoreUnavailable(
+            f"{what} can't answer now ({code or state}): try again later",
+            retry_after_seconds=_retry_after_seconds(error),
+        )
+    mend = REFUSED_STATES.get(state, "see the server's log")
+    return StoreRefused(f"{what} refuses ({code or state}): {mend}")
+
+
+def from_exception(error: Exception, *, bucket: str, endpoint: str) -> ImpastoError:
+    """Our error where there was no answer, or none that could be read."""
+    where = f"bucket {bucket!r} at {endpoint}"
+    for refusal, mend in REFUSED_EXCEPTIONS.items():
+        if isinstance(error, refusal):
+            return StoreRefused(f"{where} can't be used ({type(error).__name__}): {mend}")
+    for fault, mend in UNAVAILABLE_EXCEPTIONS.items():
+        if isinstance(error, fault):
+            return StoreUnavailable(f"{where} does not answer ({type(error).__name__}): {mend}")
+    # An answer that botocore can't read, among others: a proxy's page, or no S3 server at all.
+    return StoreUnavailable(f"{where} does not answer as S3 does ({type(error).__name__}): {_ENDPOINT}")
+
+
+def code_of(error: ClientError) -> str:
+    """`NoSuchKey` and the like; the HTTP state as text where there is no body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def state_of(error: ClientError) -> int:
+    """The HTTP state, 0 if unknown."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _retry_after_seconds(error: ClientError) -> float | None:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
