@@ -274,6 +274,9 @@ class Ledger(Protocol):
     def open(self, opening: BatchOpening) -> Opened:
         """nothing → waiting: the batch becomes visible, whole."""
 
+    def opened_by(self, token: str) -> str | None:
+        """The batch that this token opened, None when it opened none: asked before anything is uploaded."""
+
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         """waiting → due: pairs to publish now, as many as the window has room for.
 

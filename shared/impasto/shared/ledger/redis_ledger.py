@@ -115,6 +115,10 @@ class RedisLedger:
         )
         return Opened(batch, bool(created))
 
+    def opened_by(self, token: str) -> str | None:
+        with self._translated():
+            return cast("str | None", self._client.get(self._keys.token(token)))
+
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         return [int(pair) for pair in self._on("advance", batch, self._now(), min_window)]
 
