@@ -1,0 +1,194 @@
+"""`impasto up`: a server, workers and a folder as the store on this machine, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from impasto.producer.local import screen
+from impasto.producer.local.hardware import WorkerPlan, core_count, gpu_count, plan_workers
+from impasto.producer.local.runfile import (
+    Running,
+    default_store_url,
+    find_running,
+    forget_running,
+    write_running,
+)
+from impasto.producer.local.signals import StopSignals
+from impasto.producer.local.supervisor import Program, Supervisor
+from impasto.producer.local.valkey import NAME, Valkey, server_facts, wait_until_answering
+from impasto.shared.deployment import Deployment
+from impasto.shared.errors import BadSettings, NotRunning
+from impasto.shared.store.open import open_deployment_store
+
+_LOCK_FILE: Final = "up.lock"
+_GRACE_MARGIN_SECONDS: Final = 10.0
+
+
+def run_up(
+    deployment: Deployment,
+    *,
+    workers: int | None = None,
+    port: int | None = None,
+    console: Console,
+) -> None:
+    """Run everything until SIGINT or SIGTERM, then stop all of it: workers first, then the server.
+
+    `workers`: how many; None: one a GPU, else one. `port`: of the embedded server; None: any that is free.
+    Where the deployment names a Redis or a store, those are used.
+
+    Raises NotRunning when another one runs on the state folder or a part is missing, BadSettings when the
+    folder can't be written, LedgerUnavailable or the store's errors when those that were named don't answer.
+    """
+    # One spelling for everyone: children may have another working directory.
+    deployment = deployment.model_copy(update={"state": deployment.state.absolute()})
+    plans = plan_workers(
+        device=deployment.device,
+        workers=workers,
+        threads=deployment.threads,
+        gpus=gpu_count(os.environ),
+        cores=core_count(),
+    )
+    if plans:
+        require_worker_extra()
+    with StopSignals() as signals, _only_one(deployment.state):
+        forget_running(deployment.state)
+        supervisor = Supervisor(
+            deployment.state,
+            say=lambda line: screen.say(console, line),
+            echo=lambda name, line: screen.echo(console, name, line),
+        )
+        if ended := supervisor.end_what_was_left():
+            screen.say(console, f"ended {len(ended)} processes that an earlier `impasto up` had left")
+        try:
+            base = _start_base(supervisor, deployment, signals.stopping, port=port)
+            if base is not None:
+                for plan in plans:
+                    supervisor.start(
+                        worker_program(base.deployment, plan, os.environ, for_people=console.is_terminal)
+                    )
+                screen.welcome(
+                    console, base.deployment, plans, base.facts, embedded=deployment.redis_url is None
+                )
+                supervisor.run(signals.stopping)
+        finally:
+            forget_running(deployment.state)
+            if signals.stopping():
+                screen.say(console, "stopping; press Ctrl-C again to stop at once")
+            supervisor.stop([plan.name for plan in plans], hurry=signals.hurry)
+            supervisor.stop(hurry=signals.hurry)
+    screen.say(console, "stopped")
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What workers stand on: a deployment with its addresses filled in, and the server's INFO."""
+
+    deployment: Deployment
+    facts: dict[str, Any]
+
+
+def _start_base(
+    supervisor: Supervisor, deployment: Deployment, stopping: Callable[[], bool], *, port: int | None
+) -> _Base | None:
+    """Server and store, checked and announced in run.json; None when told to stop before."""
+    redis_url = deployment.redis_url or start_server(supervisor, deployment.state / NAME, port=port)
+    if deployment.redis_url is not None:
+        facts = server_facts(redis_url)
+    elif (answer := wait_for_server(supervisor, redis_url, stopping)) is not None:
+        facts = answer
+    else:
+        return None
+    store_url = deployment.store_url or default_store_url(deployment.state)
+    located = deployment.model_copy(update={"redis_url": redis_url, "store_url": store_url})
+    open_deployment_store(located).check()
+    write_running(deployment.state, Running.this_process(redis_url, store_url))
+    return _Base(located, facts)
+
+
+def start_server(supervisor: Supervisor, folder: Path, *, port: int | None) -> str:
+    """Start the embedded server and say its URL. Raises NotRunning when it is not installed."""
+    server = Valkey.choose(folder, port=port)
+    supervisor.start(server.program())
+    return server.url
+
+
+def wait_for_server(supervisor: Supervisor, url: str, stopping: Callable[[], bool]) -> dict[str, Any] | None:
+    """The embedded server's INFO once it answers; None when told to stop before.
+
+    Raises NotRunning when it ends instead, with its last words.
+    """
+    facts = wait_until_answering(url, ended=lambda: stopping() or supervisor.pid(NAME) is None)
+    if facts is None and not stopping():
+        raise NotRunning(
+            f"the embedded server did not start: {supervisor.last_line(NAME)}; "
+            f"its log: {supervisor.log_path(NAME)}"
+        )
+    return facts
+
+
+def worker_program(
+    deployment: Deployment, plan: WorkerPlan, environment: Mapping[str, str], *, for_people: bool
+) -> Program:
+    """A worker process on that deployment; `for_people`: its log is read on a terminal as it comes."""
+    variables = {
+        **environment,
+        "IMPASTO_STATE": str(deployment.state),
+        "IMPASTO_REDIS_URL": deployment.redis_url or "",
+        "IMPASTO_STORE_URL": deployment.store_url or "",
+        "IMPASTO_THREADS": str(plan.threads),
+        # Read when torch is loaded, so it can't be set any later.
+        "OMP_NUM_THREADS": str(plan.threads),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if for_people and deployment.log_format == "auto":
+        variables["IMPASTO_LOG_FORMAT"] = "console"
+    arguments = ("run", "--device", plan.device, "--threads", str(plan.threads))
+    return Program(
+        name=plan.name,
+        command=(sys.executable, "-m", "impasto.worker", *arguments),
+        environment=variables,
+        grace_seconds=deployment.grace_seconds + _GRACE_MARGIN_SECONDS,
+    )
+
+
+def require_worker_extra() -> None:
+    """Raises NotRunning when workers can't run from this installation."""
+    missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
+    if missing:
+        raise NotRunning(
+            f"workers need {' and '.join(missing)}: pip install 'impasto[worker]', "
+            "or start only the server with --workers 0"
+        )
+
+
+@contextmanager
+def _only_one(state: Path) -> Iterator[None]:
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(state / _LOCK_FILE, timeout=0.5)
+        lock.acquire()
+    except Timeout as error:
+        running = find_running(state)
+        who = f"process {running.pid}" if running else "a process that is just starting or stopping"
+        raise NotRunning(
+            f"an `impasto up` runs on {state} already ({who}): "
+            "stop it with Ctrl-C there, or set IMPASTO_STATE to another folder"
+        ) from error
+    except OSError as error:
+        raise BadSettings(
+            f"the state folder {state} can't be used: {error.strerror}; set IMPASTO_STATE to another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
