@@ -62,6 +62,12 @@ class OutOfDeviceMemory(Transient):
     kind = "out_of_device_memory"
 
 
+class TimedOut(Transient):
+    """What was waited for did not happen in the time that was given; it may still."""
+
+    kind = "timed_out"
+
+
 class ObjectMissing(Permanent):
     """The store has no object under that key."""
 
@@ -141,6 +147,13 @@ class NotRunning(Permanent):
 
     exit_code = 69
     kind = "not_running"
+
+
+class NotInstalled(Permanent):
+    """A part of Impasto that is optional is needed and not installed here."""
+
+    exit_code = 69
+    kind = "not_installed"
 
 
 class Stopped(ImpastoError):
