@@ -1,0 +1,46 @@
+"""`impasto doctor`: would a batch run now, and if not, what to mend."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from impasto.producer.doctor import Diagnosis, Status, examine
+from impasto.shared.deployment import Deployment
+
+_STYLES: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False) -> None:
+    """Check Redis, store, workers and weights; exit code 0 only when a submitted batch would run now."""
+    diagnosis = examine(Deployment.load())
+    if as_json:
+        typer.echo(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _show(diagnosis, Console())
+    raise typer.Exit(0 if diagnosis.ok else 1)
+
+
+def _show(diagnosis: Diagnosis, console: Console) -> None:
+    if not console.is_terminal:
+        for check in diagnosis.checks:
+            typer.echo(f"{check.status:8} {check.name:12} {check.detail}")
+            if check.mend:
+                typer.echo(f"{'':21} → {check.mend}")
+    else:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in ("", "check", "found"):
+            table.add_column(column, header_style="dim", overflow="fold")
+        for check in diagnosis.checks:
+            found = Text(check.detail)
+            if check.mend:
+                found.append(f"\n→ {check.mend}", style="dim")
+            table.add_row(Text(check.status, style=_STYLES[check.status]), check.name, found)
+        console.print(table)
+    verdict = "A batch would run now." if diagnosis.ok else "A batch would not run now."
+    console.print(Text(verdict, style=_STYLES[Status.OK if diagnosis.ok else Status.FAILED]))
