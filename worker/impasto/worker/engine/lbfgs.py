@@ -28,10 +28,11 @@ _MEMORY: Final = 5
 _NOISE: Final = 1e-3
 _REFUSALS_BEFORE_RESTART: Final = 4
 _REFUSALS_BEFORE_END: Final = 12
-# Mean changes of a pixel value in [0, 1]: of the first step, before any curvature is known, and of any step. Far
-# from the answer the loss is nearly straight along the gradient, and the curvature seen there knows no bounds.
-_FIRST_CHANGE: Final = 0.03
-_LARGEST_CHANGE: Final = 0.05
+# Mean changes of a pixel value in [0, 1]: of the first step, before any curvature is known, and of any step.
+# Far from the answer the loss is nearly straight along its gradient, and steps by the curvature seen there
+# would have no measure.
+_FIRST_CHANGE: Final = 0.05
+_LARGEST_CHANGE: Final = 0.1
 
 
 def minimise_lbfgs(
