@@ -9,22 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from impasto.shared.errors import BadSettings, NothingToSubmit
-
-REPORT_AGAIN_SECONDS: Final = 30.0
-"""After which a finished batch without a report is named by a sweep again."""
-
-EMPTY_BROKER_SECONDS: Final = 5.0
-"""After which a due pair is published again when the broker holds no message at all."""
-
-BATCHES_A_SWEEP: Final = 64
-PAIRS_A_SWEEP: Final = 256
-DEAD_LETTERS: Final = 1_000
-DEAD_LETTER_CHARACTERS: Final = 16_384
-TOKEN_SECONDS: Final = 30 * 24 * 3600
-EVENTS_SECONDS: Final = 30 * 24 * 3600
 
 
 class BatchState(StrEnum):
@@ -233,6 +220,16 @@ class Failure:
     content: str
     style: str
     failed_ms: int
+
+    def told(self) -> dict[str, Any]:
+        """What the failing worker says of it; the rest is the ledger's."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "content": self.content,
+            "style": self.style,
+            "attempts": self.attempts,
+        }
 
 
 @dataclass(frozen=True)

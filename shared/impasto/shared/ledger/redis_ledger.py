@@ -6,31 +6,21 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from impasto.shared.errors import BadSettings, LedgerUnavailable, NoSuchBatch, PoisonPair
+from impasto.shared.errors import BadSettings
+from impasto.shared.ledger import answers
 from impasto.shared.ledger.interface import (
-    BATCHES_A_SWEEP,
-    DEAD_LETTER_CHARACTERS,
-    DEAD_LETTERS,
-    EMPTY_BROKER_SECONDS,
-    EVENTS_SECONDS,
-    PAIRS_A_SWEEP,
-    REPORT_AGAIN_SECONDS,
-    TOKEN_SECONDS,
     BatchOpening,
-    BatchState,
     BatchStatus,
     Control,
     DeadLetter,
     Event,
-    EventType,
     Failure,
     Lease,
     Opened,
@@ -43,6 +33,18 @@ from impasto.shared.ledger.interface import (
 )
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.loader import script_names, script_text
+from impasto.shared.ledger.policy import (
+    BATCHES_A_SWEEP,
+    DEAD_LETTER_CHARACTERS,
+    DEAD_LETTERS,
+    EMPTY_BROKER_SECONDS,
+    EVENTS_SECONDS,
+    PAIRS_A_SWEEP,
+    REPORT_AGAIN_SECONDS,
+    TOKEN_SECONDS,
+    poison,
+)
+from impasto.shared.ledger.redis_errors import translated
 
 SOCKET_TIMEOUT_SECONDS: Final = 15.0
 BLOCK_SECONDS: Final = 5.0  # one blocking read; must stay well below the socket's timeout
@@ -95,7 +97,7 @@ class RedisLedger:
         self._scripts = {name: client.register_script(script_text(name)) for name in script_names()}
 
     def ping(self) -> None:
-        with self._translated():
+        with translated(self._client):
             self._client.ping()
 
     def open(self, opening: BatchOpening) -> Opened:
@@ -116,7 +118,7 @@ class RedisLedger:
         return Opened(batch, bool(created))
 
     def opened_by(self, token: str) -> str | None:
-        with self._translated():
+        with translated(self._client):
             return cast("str | None", self._client.get(self._keys.token(token)))
 
     def advance(self, batch: str, *, min_window: int) -> list[int]:
@@ -142,7 +144,7 @@ class RedisLedger:
     def finish(self, batch: str, pair: int, *, lease_id: str, busy_seconds: float) -> Settled:
         if pair < 0:
             return Settled(counted=False, batch_finished=False)
-        return _settled(self._on("finish", batch, self._now(), pair, lease_id, _ms(busy_seconds)))
+        return answers.settled(self._on("finish", batch, self._now(), pair, lease_id, _ms(busy_seconds)))
 
     def postpone(
         self, batch: str, pair: int, *, lease_id: str, delay_seconds: float, give_back: bool, reason: str
@@ -153,16 +155,8 @@ class RedisLedger:
         )
 
     def fail(self, batch: str, pair: int, *, lease_id: str, failure: Failure) -> Settled:
-        reason = json.dumps(
-            {
-                "kind": failure.kind,
-                "message": failure.message,
-                "content": failure.content,
-                "style": failure.style,
-                "attempts": failure.attempts,
-            }
-        )
-        return _settled(self._on("fail", batch, self._now(), pair, lease_id, reason))
+        reason = json.dumps(failure.told())
+        return answers.settled(self._on("fail", batch, self._now(), pair, lease_id, reason))
 
     def sweep(
         self,
@@ -200,20 +194,20 @@ class RedisLedger:
         return SweepResult(True, tuple(publish), tuple(failed), tuple(unreported))
 
     def control(self, batch: str, action: Control) -> BatchStatus:
-        return _status(batch, self._on("control", batch, self._now(), Control(action).value))
+        return answers.status(batch, self._on("control", batch, self._now(), Control(action).value))
 
     def reported(self, batch: str) -> None:
         self._on("reported", batch, batch, EVENTS_SECONDS)
 
     def status(self, batch: str) -> BatchStatus:
-        return _status(batch, self._on("status", batch, self._now()))
+        return answers.status(batch, self._on("status", batch, self._now()))
 
     def batches(self) -> list[str]:
-        with self._translated():
+        with translated(self._client):
             return cast("list[str]", self._client.zrevrange(self._keys.shared("batches"), 0, -1))
 
     def running(self, batch: str | None = None) -> list[RunningPair]:
-        with self._translated():
+        with translated(self._client):
             found = [batch] if batch is not None else self._client.zrange(self._keys.shared("active"), 0, -1)
             return [pair for each in cast("list[str]", found) for pair in self._running(each)]
 
@@ -229,14 +223,14 @@ class RedisLedger:
         key = self._keys.of_batch(batch, "events")
         after = after if _EVENT_ID.fullmatch(after) else "0"
         deadline = time.monotonic() + block_seconds
-        with self._translated():
+        with translated(self._client):
             while True:
                 entries = cast(
                     "list[tuple[str, dict[str, str]]]", self._client.xrange(key, min=f"({after}", max="+")
                 )
                 left = deadline - time.monotonic()
                 if entries or left <= 0:
-                    return [_event(batch, *entry) for entry in entries]
+                    return [answers.event(batch, *entry) for entry in entries]
                 # Only to wait: XRANGE reads the same in both versions of the protocol, XREAD does not.
                 self._client.xread({key: after}, count=1, block=max(1, _ms(min(left, BLOCK_SECONDS))))
 
@@ -245,7 +239,7 @@ class RedisLedger:
 
     def leave(self, worker: str) -> None:
         workers, info = self._worker_keys()
-        with self._translated():
+        with translated(self._client):
             self._client.zrem(workers, worker)
             self._client.hdel(info, worker)
 
@@ -262,7 +256,7 @@ class RedisLedger:
 
     def dead_letters(self) -> list[DeadLetter]:
         key = self._keys.shared("dead_letters")
-        with self._translated():
+        with translated(self._client):
             letters = cast(
                 "list[tuple[str, float]]", self._client.zrange(key, 0, -1, desc=True, withscores=True)
             )
@@ -278,7 +272,7 @@ class RedisLedger:
         return self._run(script, self._keys.for_scripts(batch), *args)
 
     def _run(self, script: str, keys: list[str], *args: str | int) -> Any:
-        with self._translated():
+        with translated(self._client):
             return self._scripts[script](keys=keys, args=args)
 
     def _running(self, batch: str) -> list[RunningPair]:
@@ -303,15 +297,15 @@ class RedisLedger:
         ]
 
     def _failures(self, batch: str) -> Iterator[Failure]:
-        with self._translated():
+        with translated(self._client):
             for pair, kept in self._client.hscan_iter(self._keys.of_batch(batch, "failures"), count=500):
-                yield _failure(int(pair), json.loads(kept))
+                yield answers.failure(int(pair), json.loads(kept))
 
     def _done_pairs(self, batch: str) -> Iterator[int]:
         key = self._keys.of_batch(batch, "done")
         first_byte = 0
         while True:
-            with self._translated():
+            with translated(self._client):
                 # A bitmap is no text: this one answer is not decoded.
                 chunk = cast(
                     "bytes",
@@ -326,109 +320,6 @@ class RedisLedger:
                 return
             first_byte += BITMAP_CHUNK_BYTES
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.RedisError as error:
-            raise LedgerUnavailable(f"Redis at {self._address()} {_complaint(error)}") from error
-
-    def _address(self) -> str:
-        at = self._client.connection_pool.connection_kwargs
-        return str(at["path"]) if "path" in at else f"{at.get('host', 'localhost')}:{at.get('port', 6379)}"
-
-
-def poison(max_deaths: int) -> dict[str, str]:
-    """Why a pair failed that killed its workers."""
-    return {
-        "kind": PoisonPair.kind,
-        "message": f"its worker died {max_deaths} times while it ran: see the workers' logs, "
-        "or try a smaller size_px",
-    }
-
-
-def _complaint(error: redis.RedisError) -> str:
-    """What Redis said, and the mend; never with the URL, which may hold a password."""
-    told = str(error)
-    if isinstance(error, redis.AuthenticationError) or told.startswith("NOAUTH"):
-        return "refuses the user or password: correct IMPASTO_REDIS_URL"
-    if isinstance(error, redis.exceptions.BusyLoadingError):
-        return "is still loading its data: wait until it is done"
-    if isinstance(error, redis.OutOfMemoryError) or "OOM" in told:
-        return "is out of memory: raise its maxmemory, or remove what else lies in it"
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        return f"does not answer: start it, or correct IMPASTO_REDIS_URL ({told})"
-    if isinstance(error, redis.ReadOnlyError) or "READONLY" in told:
-        return "is a read-only replica: point IMPASTO_REDIS_URL at the primary"
-    if "MISCONF" in told:
-        return "can't save to its disk and refuses writes: free its disk, see its log"
-    return f"refuses a command: see its log ({told})"
-
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _settled(answer: list[int]) -> Settled:
-    return Settled(counted=bool(answer[0]), batch_finished=bool(answer[1]))
-
-
-def _status(batch: str, answer: list[Any] | None) -> BatchStatus:
-    if answer is None:
-        raise no_such_batch(batch)
-    name, state = answer[:2]
-    priority, total, done, failed, cancelled, created_ms = map(int, answer[2:8])
-    finished_ms = answer[8]
-    busy_ms, timed, due, running, workers = map(int, answer[9:])
-    settled = done + failed + cancelled
-    return BatchStatus(
-        batch=batch,
-        name=name,
-        state=BatchState(state),
-        priority=priority,
-        total=total,
-        waiting=total - settled - due - running,
-        due=due,
-        running=running,
-        done=done,
-        failed=failed,
-        cancelled=cancelled,
-        created_ms=created_ms,
-        finished_ms=int(finished_ms) if finished_ms else None,
-        busy_seconds=busy_ms / 1000,
-        workers=workers,
-        eta_seconds=BatchStatus.eta(
-            pairs=total - settled, busy_seconds=busy_ms / 1000, timed=timed, workers=workers
-        ),
-    )
-
-
-def no_such_batch(batch: str) -> NoSuchBatch:
-    return NoSuchBatch(
-        f"no batch is called {batch!r}: check the name, or rebuild the ledger with `impasto recover`"
-    )
-
-
-def _failure(pair: int, kept: Mapping[str, Any]) -> Failure:
-    """`content` and `style` of a pair whose worker died are those it last told in its progress."""
-    told = kept["failure"]
-    return Failure(
-        pair=pair,
-        kind=told["kind"],
-        message=told["message"],
-        attempts=told.get("attempts", kept["attempts"]),
-        content=told.get("content", kept["progress"].get("content", "")),
-        style=told.get("style", kept["progress"].get("style", "")),
-        failed_ms=kept["failed_ms"],
-    )
-
-
-def _event(batch: str, id: str, fields: Mapping[str, str]) -> Event:
-    return Event(
-        id=id,
-        type=EventType(fields["type"]),
-        batch=batch,
-        at_ms=int(fields["at_ms"]),
-        pair=int(fields["pair"]) if fields["pair"] else None,
-        data=json.loads(fields["data"]),
-    )

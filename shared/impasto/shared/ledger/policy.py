@@ -1,0 +1,36 @@
+"""What every implementation of the ledger does alike: its limits and its words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from impasto.shared.errors import NoSuchBatch, PoisonPair
+
+REPORT_AGAIN_SECONDS: Final = 30.0
+"""After which a finished batch without a report is named by a sweep again."""
+
+EMPTY_BROKER_SECONDS: Final = 5.0
+"""After which a due pair is published again when the broker holds no message at all."""
+
+BATCHES_A_SWEEP: Final = 64
+PAIRS_A_SWEEP: Final = 256
+DEAD_LETTERS: Final = 1_000
+DEAD_LETTER_CHARACTERS: Final = 16_384
+TOKEN_SECONDS: Final = 30 * 24 * 3600
+EVENTS_SECONDS: Final = 30 * 24 * 3600
+
+
+def no_such_batch(batch: str) -> NoSuchBatch:
+    """What every ledger raises for a name it does not know."""
+    return NoSuchBatch(
+        f"no batch is called {batch!r}: check the name, or rebuild the ledger with `impasto recover`"
+    )
+
+
+def poison(max_deaths: int) -> dict[str, str]:
+    """Kind and message of the failure that a sweep gives to a pair which killed its workers."""
+    return {
+        "kind": PoisonPair.kind,
+        "message": f"a worker died while it ran, {max_deaths} times in all: see the workers' logs, "
+        "or try a smaller size_px",
+    }
