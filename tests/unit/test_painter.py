@@ -58,7 +58,7 @@ def test_an_unknown_manner_is_refused_with_the_known_ones_named() -> None:
     assert all(manner in str(refusal.value) for manner in MANNERS)
 
 
-@pytest.mark.parametrize(("size_px", "seed"), [(31, 0), (2049, 0), (SMALL_PX, -1)])
+@pytest.mark.parametrize(("size_px", "seed"), [(31, 0), (1537, 0), (SMALL_PX, -1)])
 def test_a_size_or_seed_out_of_range_is_refused(size_px: int, seed: int) -> None:
     with pytest.raises(BadSettings, match="choose"):
         paint("woodcut", size_px=size_px, seed=seed)

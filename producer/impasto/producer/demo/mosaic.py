@@ -118,12 +118,11 @@ class _Curls:
         while turned < whole:
             rolled = turned / whole
             radius = curl * (1 - 0.80 * rolled) if travelled > reach else max(2.2 * reach, curl)
-            bend = (
-                sense * step / radius
-                if travelled > reach
-                else -sense * step / radius * np.cos(np.pi * travelled / reach)
-            )
-            turned += abs(bend) if travelled > reach else 0.0
+            bend = sense * step / radius
+            if travelled > reach:
+                turned += abs(bend)
+            else:
+                bend *= -np.cos(np.pi * travelled / reach)
             heading += bend
             travelled += step
             x += step * float(np.cos(heading))
@@ -184,11 +183,11 @@ class _Tesserae:
         size = look_up(self._size_map, self.x, self.y)[:, None]
         home = look_up(self.region, self.x, self.y)[:, None]
         reach = int(np.ceil(float(size.max()) * side * 0.86))
-        dy, dx = (d.ravel() for d in np.mgrid[-reach : reach + 1, -reach : reach + 1])
+        dy, dx = (d.ravel() for d in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32))
         column = (self.x * side).astype(np.int32)[:, None] + dx
         row = (self.y * side).astype(np.int32)[:, None] + dy
-        off_x = (column + 0.5) / side - self.x[:, None]
-        off_y = (row + 0.5) / side - self.y[:, None]
+        off_x = (column + np.float32(0.5)).astype(np.float32) / np.float32(side) - self.x[:, None]
+        off_y = (row + np.float32(0.5)).astype(np.float32) / np.float32(side) - self.y[:, None]
         along = ((off_x * np.cos(turn) + off_y * np.sin(turn)) / (0.5 * size)).astype(np.float32)
         across = ((off_y * np.cos(turn) - off_x * np.sin(turn)) / (0.5 * size)).astype(np.float32)
         distance = np.maximum(np.abs(along), np.abs(across)) + 0.15 * (np.abs(along) + np.abs(across))
@@ -219,11 +218,9 @@ class _Tesserae:
         stone = stone[own]
         count = np.bincount(stone, minlength=len(self.x))
         has = count > 0
-        for axis, name in ((x, "x"), (y, "y")):
+        for axis, centre in ((x, self.x), (y, self.y)):
             total = np.bincount(stone, axis.ravel()[mine][own], minlength=len(self.x))
-            moved = getattr(self, name).copy()
-            moved[has] = total[has] / count[has]
-            setattr(self, name, moved)
+            centre[has] = total[has] / count[has]
 
 
 def mosaic(size_px: int, rng: np.random.Generator) -> Field:

@@ -77,7 +77,7 @@ def divided(rng: np.random.Generator, colour: Field, spread: float, complement: 
     # The hue keeps some of the place's lightness, so that forms stay readable through the dots.
     lightness = (grey - _lightness(hue))[:, None]
     dot = hue + 0.45 * lightness + 0.02 * rng.standard_normal(colour.shape)
-    return np.clip(dot, 0.01, 0.99).astype(np.float32)
+    return np.asarray(np.clip(dot, 0.01, 0.99), np.float32)
 
 
 def _lightness(colour: Field) -> Field:

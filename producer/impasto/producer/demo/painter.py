@@ -20,7 +20,7 @@ from impasto.producer.demo.woodcut import woodcut
 from impasto.shared.errors import BadSettings
 
 SMALLEST_PX: Final = 32
-LARGEST_PX: Final = 2048
+LARGEST_PX: Final = 1536
 
 _Manner = Callable[[int, np.random.Generator], Field]
 
