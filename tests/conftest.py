@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from s3_server import S3Server
 from servers import RedisServer, redis_binary, valkey_binary
 
 pytest.register_assert_rewrite("ledger_contract", "ledger_machine")
@@ -39,6 +40,12 @@ def redis_server(
     if binary is None:
         pytest.skip("no redis-server is installed: apt install redis-server")
     with RedisServer(binary, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with S3Server() as server:
         yield server
 
 

@@ -12,7 +12,7 @@ from impasto.shared.jobs import InputRef
 from impasto.shared.metadata import InputRecord
 from impasto.shared.pictures import DecodedPicture, decode
 from impasto.shared.store import ObjectStore
-from impasto.shared.store.inputs import read_input
+from impasto.shared.store.inputs import InputReader
 from impasto.worker.stopwatch import Stopwatch
 
 _KEPT_PIXELS: Final = 100_000_000
@@ -48,8 +48,12 @@ class Inputs:
     """Reads inputs from where they lie; those with a known digest are read once while they stay in use."""
 
     def __init__(self, store: ObjectStore, deployment: Deployment) -> None:
-        self._store = store
-        self._deployment = deployment
+        self._reader = InputReader(
+            store,
+            allowed_prefixes=deployment.input_prefixes,
+            limit_bytes=deployment.max_input_bytes,
+        )
+        self._max_pixels = deployment.max_input_pixels
         self._recent: OrderedDict[str, Input] = OrderedDict()
 
     def read(self, ref: InputRef, stopwatch: Stopwatch) -> Input:
@@ -59,14 +63,9 @@ class Inputs:
             self._recent.move_to_end(known.sha256)
             return Input(ref, known.sha256, known.size_bytes, known.picture)
         with stopwatch.phase("fetch"):
-            data = read_input(
-                ref,
-                store=self._store,
-                allowed_prefixes=self._deployment.input_prefixes,
-                limit_bytes=self._deployment.max_input_bytes,
-            )
+            data = self._reader.read(ref)
         with stopwatch.phase("decode"):
-            picture = decode(data, name=ref.name, max_pixels=self._deployment.max_input_pixels)
+            picture = decode(data, name=ref.name, max_pixels=self._max_pixels)
         read = Input(ref, hashlib.sha256(data).hexdigest(), len(data), picture)
         self._keep(read)
         return read

@@ -8,11 +8,13 @@ import signal
 import socket
 import time
 import uuid
+import warnings
 from typing import Any
 
 import structlog
 import torch
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from impasto.shared.batches import BatchFiles
@@ -136,6 +138,10 @@ def _consume(app: Celery, worker: str, task: PairTask, stopping: Stopping) -> in
         log.info("worker.ready")
 
     signals.worker_ready.connect(take_over_signals, weak=False)
+    # With a receiver Celery leaves logging alone; otherwise it would raise the root logger to warnings.
+    signals.setup_logging.connect(lambda **_: None, weak=False)
+    # It warns of pickle under root; this worker takes JSON only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     program = app.Worker(
         hostname=worker,
         pool_cls="solo",
