@@ -1,0 +1,28 @@
+"""Whoever submits, watches and fetches: the client and its answers. Loads no torch."""
+
+from impasto.producer.client import Client
+from impasto.producer.collect import Progress
+from impasto.producer.fetch import Fetched
+from impasto.producer.sources import Rejected
+from impasto.producer.submit import Submission, SubmissionRefused
+from impasto.producer.watch import Update
+from impasto.shared.deployment import Deployment
+from impasto.shared.ledger import BatchState, BatchStatus, Failure, RunningPair
+from impasto.shared.settings import PRESETS, StyleSettings
+
+__all__ = [
+    "PRESETS",
+    "BatchState",
+    "BatchStatus",
+    "Client",
+    "Deployment",
+    "Failure",
+    "Fetched",
+    "Progress",
+    "Rejected",
+    "RunningPair",
+    "StyleSettings",
+    "Submission",
+    "SubmissionRefused",
+    "Update",
+]

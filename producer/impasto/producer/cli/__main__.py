@@ -1,0 +1,5 @@
+import sys
+
+from impasto.producer.cli import main
+
+sys.exit(main())

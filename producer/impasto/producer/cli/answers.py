@@ -1,0 +1,95 @@
+"""What goes to stdout: answers for people and, as JSON on one line each, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from impasto.shared.ledger import BatchState, BatchStatus
+
+DONE, SOME_FAILED, CANCELLED = 0, 1, 3
+"""Exit codes of what waits for a batch's outcome."""
+
+
+def as_json(answer: dict[str, Any]) -> None:
+    """One answer, one line, in ASCII whatever the terminal."""
+    typer.echo(json.dumps(answer))
+
+
+def as_columns(rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns, the same on a terminal and in a pipe, nothing cut off."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def outcome(status: BatchStatus) -> int:
+    """The exit code that tells how a batch ended."""
+    if status.state is BatchState.CANCELLED:
+        return CANCELLED
+    return SOME_FAILED if status.failed else DONE
+
+
+def status_fields(status: BatchStatus, running: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The public form of a status; `running` is left out where nobody asked."""
+    fields: dict[str, Any] = {
+        "batch": status.batch,
+        "name": status.name,
+        "state": status.state.value,
+        "counts": status.counts(),
+        "eta_seconds": None if status.eta_seconds is None else round(status.eta_seconds, 1),
+        "priority": status.priority,
+        "workers": status.workers,
+        "busy_seconds": round(status.busy_seconds, 3),
+        "created_at": timestamp(status.created_ms),
+        "finished_at": None if status.finished_ms is None else timestamp(status.finished_ms),
+    }
+    if running is not None:
+        fields["running"] = running
+    return fields
+
+
+def timestamp(at_ms: int) -> str:
+    """ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """`41 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def progress_line(status: BatchStatus) -> str:
+    """`12 of 48 done, 1 failed, 2 running, about 3 min left`."""
+    parts = [f"{status.done} of {status.total} done"]
+    parts += [
+        f"{count} {word}"
+        for count, word in (
+            (status.failed, "failed"),
+            (status.cancelled, "cancelled"),
+            (status.running, "running"),
+        )
+        if count
+    ]
+    if status.state is BatchState.PAUSED:
+        parts.append("paused")
+    elif not status.is_over:
+        if status.eta_seconds is not None:
+            parts.append(f"about {duration(status.eta_seconds)} left")
+        elif not status.workers:
+            parts.append("no worker is alive")
+    return ", ".join(parts)

@@ -1,0 +1,198 @@
+"""`Client`: submit, status, watch, fetch, cancel, for programs; the command line is built on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from impasto.producer import fetch as fetching
+from impasto.producer import submit as submitting
+from impasto.producer.collect import OnProgress
+from impasto.producer.connection import Connection, connect_to
+from impasto.producer.fetch import Fetched
+from impasto.producer.submit import Pairs, Request, Sources, Submission, as_sources, make_settings
+from impasto.producer.watch import Update, updates
+from impasto.shared.deployment import Deployment
+from impasto.shared.errors import BadSettings, NoSuchBatch, TimedOut
+from impasto.shared.jobs import PairJob
+from impasto.shared.ledger import BatchState, BatchStatus, Control, Failure, RunningPair
+from impasto.shared.settings import StyleSettings
+from impasto.shared.store.open import open_deployment_store
+
+LATEST: Final = "latest"
+
+
+class Client:
+    """A producer on one deployment; by default the one that `IMPASTO_…` variables describe, or `impasto up`.
+
+    A context manager; opens its connections at first use. Safe to share between threads. Every method that
+    asks may raise NotRunning, LedgerUnavailable, StoreUnavailable or StoreRefused; each says what else.
+
+    `batch` is an id everywhere, or a beginning that only one batch has, or `latest`.
+    """
+
+    def __init__(self, deployment: Deployment | None = None) -> None:
+        self.deployment = deployment if deployment is not None else Deployment.load()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        connection = self.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
+
+    @cached_property
+    def connection(self) -> Connection:
+        """Redis, ledger, store and queue of the deployment."""
+        return connect_to(self.deployment)
+
+    def submit(
+        self,
+        contents: Sources,
+        styles: Sources,
+        *,
+        preset: str | None = None,
+        settings: StyleSettings | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        owner: str = "",
+        priority: int = 5,
+        pairs: Pairs = "product",
+        token: str | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Submission:
+        """Make a batch of every content with every style (or, zipped, of each content with its style).
+
+        Sources are files, folders, globs and `s3://bucket/prefix`. Local inputs are checked and uploaded,
+        those in S3 checked and read where they lie. `settings` are fields that replace the preset's, or whole
+        settings; the preset is `gallery` unless named. The same `token` within 30 days is the same batch:
+        nothing is then uploaded, and `created` is False. `priority`: 0 (served first) to 9.
+
+        A bad input is in `rejected` and the rest goes on; with `strict`, or when nothing is left, nothing is
+        submitted and SubmissionRefused names them all. Raises BadSettings for settings that make no sense.
+        """
+        request = Request(
+            contents=as_sources(contents),
+            styles=as_sources(styles),
+            settings=make_settings(self.deployment, settings, preset),
+            name=name,
+            owner=owner,
+            priority=priority,
+            pairs=pairs,
+            token=token,
+            strict=strict,
+        )
+        if dry_run:
+            store = open_deployment_store(self.deployment)
+            return submitting.check_only(request, self.deployment, store, on_progress)
+        return submitting.submit(request, self.connection, on_progress)
+
+    def batches(self, limit: int | None = None) -> list[BatchStatus]:
+        """All batches, newest first, at most `limit`."""
+        ledger = self.connection.ledger
+        return [ledger.status(batch) for batch in ledger.batches()[:limit]]
+
+    def find(self, batch: str) -> str:
+        """The whole id. Raises NoSuchBatch when no batch begins so, or more than one."""
+        ledger = self.connection.ledger
+        batches = ledger.batches()
+        if batch in batches:
+            return batch
+        if batch == LATEST:
+            if not batches:
+                raise NoSuchBatch("there is no batch yet: make one with `impasto submit`")
+            return batches[0]
+        matching = [known for known in batches if known.startswith(batch)] if batch else []
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            shown = ", ".join(matching[:3]) + (", …" if len(matching) > 3 else "")
+            raise NoSuchBatch(
+                f"{len(matching)} batches begin with {batch!r} ({shown}): write more of its name"
+            )
+        raise NoSuchBatch(f"no batch is called {batch!r}: `impasto status` lists them")
+
+    def status(self, batch: str) -> BatchStatus:
+        """Where the batch stands. Raises NoSuchBatch."""
+        return self.connection.ledger.status(self.find(batch))
+
+    def running(self, batch: str) -> list[RunningPair]:
+        """The batch's pairs under way, each with its step and loss. Raises NoSuchBatch."""
+        return self.connection.ledger.running(self.find(batch))
+
+    def pair(self, batch: str, pair: int) -> PairJob:
+        """What that pair is made of. Raises NoSuchBatch, ObjectMissing, and IndexError outside the batch."""
+        return self.connection.batches.job(self.find(batch), pair)
+
+    def watch(self, batch: str, *, every_seconds: float = 1.0, after: str = "0") -> Iterator[Update]:
+        """Updates until every pair is settled: one at once, then whenever something changed or time went by.
+
+        Their events are all that the ledger keeps after the one with the id `after`. Raises NoSuchBatch.
+        """
+        return updates(self.connection.ledger, self.find(batch), every_seconds=every_seconds, after=after)
+
+    def wait(self, batch: str, timeout_seconds: float | None = None) -> BatchStatus:
+        """The status once all pairs are settled. Raises NoSuchBatch, and TimedOut when it takes longer."""
+        found = self.find(batch)
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause_seconds = 0.1
+        while not (status := self.connection.ledger.status(found)).is_over:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimedOut(
+                    f"batch {found} is not over after {timeout_seconds:g} s: "
+                    f"{status.settled} of {status.total} pairs are settled, and it goes on"
+                )
+            time.sleep(pause_seconds if left is None else min(pause_seconds, left))
+            pause_seconds = min(1.0, pause_seconds * 1.5)
+        return status
+
+    def fetch(self, batch: str, folder: str | Path, *, on_progress: OnProgress | None = None) -> Fetched:
+        """Download every result that is there now, each picture with its metadata beside it, and the report.
+
+        What lies in the folder with the right digest is not downloaded again, so it may be repeated while the
+        batch runs. Raises NoSuchBatch, and BadSettings for a folder that can't be written.
+        """
+        status = self.status(batch)
+        return fetching.fetch(
+            self.connection.store, status.batch, status.total, Path(folder).expanduser(), on_progress
+        )
+
+    def failures(self, batch: str) -> list[Failure]:
+        """Why each of its failed pairs failed, by pair. Raises NoSuchBatch."""
+        failures = self.connection.ledger.failures(self.find(batch))
+        return sorted(failures, key=lambda failure: failure.pair)
+
+    def cancel(self, batch: str) -> BatchStatus:
+        """Start no more of it and stop what runs at its next step; what is done stays. Raises NoSuchBatch."""
+        return self._control(batch, Control.CANCEL)
+
+    def pause(self, batch: str) -> BatchStatus:
+        """Start no more of it and hand back what runs, until `resume`. Raises NoSuchBatch."""
+        return self._control(batch, Control.PAUSE)
+
+    def resume(self, batch: str) -> BatchStatus:
+        """Go on with a paused batch. Raises NoSuchBatch, and BadSettings for a batch that was cancelled."""
+        status = self._control(batch, Control.RESUME)
+        if status.state is BatchState.CANCELLED:
+            raise BadSettings(f"batch {status.batch} was cancelled: submit it anew")
+        self.connection.dispatcher.advance(status.batch)
+        return status
+
+    def _control(self, batch: str, action: Control) -> BatchStatus:
+        return self.connection.ledger.control(self.find(batch), action)

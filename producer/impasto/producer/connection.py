@@ -1,0 +1,57 @@
+"""From a `Deployment` to the things that talk: Redis, the ledger, the store, the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from impasto.producer.local.runfile import locate
+from impasto.shared.batches import BatchFiles
+from impasto.shared.celery_app import make_app
+from impasto.shared.deployment import Deployment
+from impasto.shared.dispatch import Dispatcher
+from impasto.shared.errors import NotRunning
+from impasto.shared.ledger import Ledger
+from impasto.shared.ledger.redis_ledger import RedisLedger, connect
+from impasto.shared.store import ObjectStore
+from impasto.shared.store.open import open_deployment_store
+
+
+@dataclass(frozen=True)
+class Connection:
+    """All that a client needs, wired up. Safe to share between threads."""
+
+    deployment: Deployment
+    redis: redis.Redis
+    ledger: Ledger
+    store: ObjectStore
+    batches: BatchFiles
+    dispatcher: Dispatcher
+
+    def check(self) -> None:
+        """Prove that Redis answers and that the store takes objects.
+
+        Raises LedgerUnavailable, StoreUnavailable or StoreRefused.
+        """
+        self.ledger.ping()
+        self.store.check()
+
+    def close(self) -> None:
+        self.redis.close()
+
+
+def connect_to(deployment: Deployment) -> Connection:
+    """Wire everything up, with what `impasto up` runs where no address is set; no command is sent yet.
+
+    Raises NotRunning where there is no Redis to be found, BadSettings for an address that is none.
+    """
+    located = locate(deployment)
+    if located.redis_url is None:
+        raise NotRunning("IMPASTO_REDIS_URL is not set and nothing runs on this machine")
+    client = connect(located.redis_url)
+    ledger = RedisLedger(client, namespace=located.namespace)
+    store = open_deployment_store(located)
+    batches = BatchFiles(store)
+    dispatcher = Dispatcher(make_app(located, located.redis_url), ledger, batches, located, client)
+    return Connection(located, client, ledger, store, batches, dispatcher)

@@ -1,0 +1,216 @@
+"""From what people name (folders, files, globs, s3:// prefixes) to the single inputs that it stands for."""
+
+# ruff: noqa: PTH111, PTH112, PTH116, PTH122, PTH207
+# A hundred thousand names are handled as text: as Path objects they take several times as long.
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from impasto.shared.errors import BadSettings, Permanent
+from impasto.shared.pictures import FORMATS
+from impasto.shared.printable import printable
+from impasto.shared.store.open import file_path
+
+RAW_EXTENSIONS: Final = frozenset(
+    ("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2", "pef", "srw", "x3f", "3fr", "iiq")
+)
+"""Of cameras' raw files."""
+
+_FOREIGN_EXTENSIONS: Final = frozenset(("heic", "heif", "avif", "jxl", "jp2"))
+
+PICTURE_EXTENSIONS: Final = (
+    frozenset(extension for format in FORMATS.values() for extension in format.extensions)
+    | _FOREIGN_EXTENSIONS
+    | RAW_EXTENSIONS
+)
+"""What is looked at in a folder. Not all of it can be decoded: what can't is named, never passed over."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+ListObjects = Callable[[str], Iterable[tuple[str, int]]]
+"""From `s3://bucket/folder` to address and size of every object below it, or of the object of that name."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An input that is not part of the batch, by the name that was given or found, and why."""
+
+    input: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One input that may be a picture: a file, or an object at `uri`, which stays where it lies."""
+
+    name: str
+    size_bytes: int
+    path: Path | None = None
+    uri: str | None = None
+
+
+@dataclass
+class Found:
+    """What the sources stand for, in their order; `skipped` counts files whose names are no pictures'."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    skipped: int = 0
+
+
+def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
+    """All single inputs, folders and globs in sorted order; a source that gives none is rejected itself.
+
+    Raises only what may pass: a store that does not answer now.
+    """
+    found = Found()
+    for source in sources:
+        text = os.fspath(source)
+        before = len(found.candidates), len(found.rejected), found.skipped
+        try:
+            _expand(text, found, list_objects)
+        except (Permanent, OSError) as error:
+            found.rejected.append(Rejected(readable(text), _reason(error)))
+            continue
+        if (len(found.candidates), len(found.rejected)) == before[:2]:
+            skipped = found.skipped - before[2]
+            what = f"no picture among its {skipped} files" if skipped else "nothing is there"
+            found.rejected.append(Rejected(readable(text), what))
+    return found
+
+
+def readable(name: str | Path) -> str:
+    """The name as Unicode text: bytes of a file's name that are none become U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def extension_of(name: str) -> str:
+    """Lower-case, without the dot; empty where there is none."""
+    return os.path.splitext(name)[1].lower().removeprefix(".")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
+    if not text or "\0" in text:
+        raise BadSettings("it is no name")
+    if text.startswith("s3://"):
+        _expand_s3(text, found, list_objects)
+        return
+    if text.startswith("file:"):
+        path = str(file_path(text))
+    elif _SCHEME.match(text):
+        raise BadSettings("addresses of this kind are not read: give a path or s3://bucket/prefix")
+    else:
+        path = os.path.expanduser(text)
+    # A name with brackets may be a file's own name, so it is looked for before it is taken as a pattern.
+    if os.path.lexists(path):
+        _add_named(path, found)
+    elif glob.has_magic(path):
+        _expand_glob(path, found)
+    else:
+        raise BadSettings("nothing is there")
+
+
+def _add_named(path: str, found: Found) -> None:
+    """What was named by itself: refused where a folder's file would only be counted."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        _walk(path, found, above=frozenset())
+    elif not stat.S_ISREG(mode):
+        raise BadSettings("it is neither a file nor a folder")
+    else:
+        _add_file(path, found)
+
+
+def _add_file(path: str, found: Found) -> None:
+    found.candidates.append(Candidate(readable(path), os.stat(path).st_size, path=Path(path)))
+
+
+def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
+    """A folder's pictures: files first, then folders, both by name. `above` stops circles of links."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.name.startswith("."):
+            found.skipped += 1
+        elif entry.is_dir():
+            folders.append(entry.path)
+        else:
+            _add_found(entry.path, found)
+    for path in folders:
+        try:
+            _walk(path, found, above | {identity})
+        except OSError as error:
+            found.rejected.append(Rejected(readable(path), _reason(error)))
+
+
+def _add_found(path: str, found: Found) -> None:
+    """A file of a folder or glob: what is no picture by its name is counted."""
+    if extension_of(path) not in PICTURE_EXTENSIONS:
+        found.skipped += 1
+        return
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            _add_file(path, found)
+        else:
+            found.skipped += 1
+    except OSError as error:
+        found.rejected.append(Rejected(readable(path), _reason(error)))
+
+
+def _expand_glob(pattern: str, found: Found) -> None:
+    recursive = "**" in pattern
+    for path in sorted(glob.iglob(pattern, recursive=True)):
+        if not os.path.isdir(path):
+            _add_found(path, found)
+        elif not recursive:
+            _walk(path, found, above=frozenset())
+
+
+def _expand_s3(text: str, found: Found, list_objects: ListObjects) -> None:
+    fixed = re.split(r"[*?\[]", text, maxsplit=1)[0]
+    pattern = text if fixed != text else None
+    folder = fixed.rpartition("/")[0] if pattern is not None else text.rstrip("/")
+    for uri, size_bytes in list_objects(folder):
+        if uri.endswith("/") or (pattern is not None and not _matches(uri, pattern)):
+            continue
+        hidden = any(part.startswith(".") for part in uri.removeprefix(folder).split("/"))
+        if uri != text and (hidden or extension_of(uri) not in PICTURE_EXTENSIONS):
+            found.skipped += 1
+        else:
+            found.candidates.append(Candidate(uri, size_bytes, uri=uri))
+
+
+def _matches(uri: str, pattern: str) -> bool:
+    """As a shell does: `*` stays within a part of the address, `**` is any number of parts."""
+    return _parts_match(uri.split("/"), pattern.split("/"))
+
+
+def _parts_match(key: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not key
+    if pattern[0] == "**":
+        return any(_parts_match(key[skip:], pattern[1:] or ["*"]) for skip in range(len(key)))
+    return bool(key) and fnmatchcase(key[0], pattern[0]) and _parts_match(key[1:], pattern[1:])
+
+
+def named_plainly(rejected: Rejected) -> str:
+    """For people: one line, what can't be printed escaped."""
+    return f"{printable(rejected.input)}: {rejected.error}"
