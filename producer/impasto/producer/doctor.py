@@ -240,8 +240,8 @@ def _worker_extra() -> Iterator[Check]:
         yield Check("weights", Status.FAILED, f"a worker can't be asked: {error}", mend)
         return
     try:
-        checks = json.loads(answer.stdout)["checks"]
-    except (ValueError, KeyError, TypeError):
+        checks = json.loads(answer.stdout.strip().splitlines()[-1])["checks"]
+    except (ValueError, IndexError, KeyError, TypeError):
         last_words = (answer.stderr.strip().splitlines() or ["it said nothing"])[-1]
         yield Check("weights", Status.FAILED, f"a worker does not start: {last_words}", mend)
         return

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from impasto.producer.doctor import Diagnosis, Status, examine
 from impasto.shared.deployment import Deployment
 
-_STYLES: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+if TYPE_CHECKING:
+    from impasto.producer.doctor import Diagnosis
+
+_STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False) -> None:
     """Check Redis, store, workers and weights; exit code 0 only when a submitted batch would run now."""
+    from impasto.producer.doctor import examine
+
     diagnosis = examine(Deployment.load())
     if as_json:
         typer.echo(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
@@ -43,4 +47,4 @@ def _show(diagnosis: Diagnosis, console: Console) -> None:
             table.add_row(Text(check.status, style=_STYLES[check.status]), check.name, found)
         console.print(table)
     verdict = "A batch would run now." if diagnosis.ok else "A batch would not run now."
-    console.print(Text(verdict, style=_STYLES[Status.OK if diagnosis.ok else Status.FAILED]))
+    console.print(Text(verdict, style=_STYLES["ok" if diagnosis.ok else "failed"]))

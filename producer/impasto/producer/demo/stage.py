@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
 
 from impasto.producer.local.hardware import core_count, gpu_count, plan_workers
-from impasto.producer.local.supervisor import Supervisor, describe_exit
+from impasto.producer.local.supervisor import Program, Supervisor, describe_exit
 from impasto.producer.local.up import start_server, wait_for_server, worker_program
 from impasto.producer.local.valkey import HOST, NAME, free_port
-from impasto.producer.local.supervisor import Program
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import NotInstalled, NotRunning
 from impasto.shared.store.s3_access import S3Access
@@ -54,6 +54,7 @@ class Stage:
         self._state = state
         self._supervisor = supervisor
         self._worker = ""
+        self.logs = state / "logs"
 
     def start(self, stopping: Stopping) -> Deployment | None:
         """Start everything; the deployment to submit to, or None when told to stop before.
@@ -72,7 +73,7 @@ class Stage:
             store_url=f"s3://{_BUCKET}",
             s3_endpoint_url=endpoint,
             s3_access_key_id=_KEY,
-            s3_secret_access_key=_KEY,
+            s3_secret_access_key=SecretStr(_KEY),
         )
         if wait_for_server(self._supervisor, redis_url, stopping) is None:
             return None
@@ -114,9 +115,10 @@ class Stage:
         self._supervisor.poll()
         codes = self._supervisor.exit_codes(self._worker)
         if len(codes) >= _DEATHS_THAT_END_IT:
+            last_words = self._supervisor.last_line(self._worker)
             raise NotRunning(
-                f"the worker ended {len(codes)} times, last with {describe_exit(codes[-1])}: "
-                f"{self._supervisor.last_line(self._worker)}; its log: {self._supervisor.log_path(self._worker)}"
+                f"the worker ended {len(codes)} times, last with {describe_exit(codes[-1])}: {last_words}; "
+                f"its log: {self._supervisor.log_path(self._worker)}"
             )
 
     def stop(self, hurry: Callable[[], bool]) -> None:
@@ -126,7 +128,7 @@ class Stage:
 
 
 def _make_bucket(endpoint: str) -> None:
-    access = S3Access(endpoint, access_key_id=_KEY, secret_access_key=_KEY)  # type: ignore[arg-type]
+    access = S3Access(endpoint, access_key_id=_KEY, secret_access_key=SecretStr(_KEY))
     try:
         access.client().create_bucket(Bucket=_BUCKET)
     except (BotoCoreError, ClientError) as error:

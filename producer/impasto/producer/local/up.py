@@ -27,7 +27,7 @@ from impasto.producer.local.signals import StopSignals
 from impasto.producer.local.supervisor import Program, Supervisor
 from impasto.producer.local.valkey import NAME, Valkey, server_facts, wait_until_answering
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, NotRunning
+from impasto.shared.errors import BadSettings, NotInstalled, NotRunning
 from impasto.shared.store.open import open_deployment_store
 
 _LOCK_FILE: Final = "up.lock"
@@ -46,8 +46,9 @@ def run_up(
     `workers`: how many; None: one a GPU, else one. `port`: of the embedded server; None: any that is free.
     Where the deployment names a Redis or a store, those are used.
 
-    Raises NotRunning when another one runs on the state folder or a part is missing, BadSettings when the
-    folder can't be written, LedgerUnavailable or the store's errors when those that were named don't answer.
+    Raises NotRunning when another one runs on the state folder or the server does not start, NotInstalled
+    when a part is missing, BadSettings when the folder can't be written, LedgerUnavailable or the store's
+    errors when those that were named don't answer.
     """
     # One spelling for everyone: children may have another working directory.
     deployment = deployment.model_copy(update={"state": deployment.state.absolute()})
@@ -60,7 +61,7 @@ def run_up(
     )
     if plans:
         require_worker_extra()
-    with StopSignals() as signals, _only_one(deployment.state):
+    with StopSignals() as signals, only_one(deployment.state, "an `impasto up`"):
         forget_running(deployment.state)
         supervisor = Supervisor(
             deployment.state,
@@ -116,7 +117,7 @@ def _start_base(
 
 
 def start_server(supervisor: Supervisor, folder: Path, *, port: int | None) -> str:
-    """Start the embedded server and say its URL. Raises NotRunning when it is not installed."""
+    """Start the embedded server and say its URL. Raises NotInstalled when there is none."""
     server = Valkey.choose(folder, port=port)
     supervisor.start(server.program())
     return server.url
@@ -137,9 +138,18 @@ def wait_for_server(supervisor: Supervisor, url: str, stopping: Callable[[], boo
 
 
 def worker_program(
-    deployment: Deployment, plan: WorkerPlan, environment: Mapping[str, str], *, for_people: bool
+    deployment: Deployment,
+    plan: WorkerPlan,
+    environment: Mapping[str, str],
+    *,
+    for_people: bool,
+    folder: Path | None = None,
 ) -> Program:
-    """A worker process on that deployment; `for_people`: its log is read on a terminal as it comes."""
+    """A worker process on that deployment.
+
+    `environment`: what it gets besides its addresses and threads. `for_people`: its log is read on a terminal
+    as it comes. `folder`: where it works, and so where it looks for a `.env`; None: here.
+    """
     variables = {
         **environment,
         "IMPASTO_STATE": str(deployment.state),
@@ -157,22 +167,28 @@ def worker_program(
         name=plan.name,
         command=(sys.executable, "-m", "impasto.worker", *arguments),
         environment=variables,
+        folder=folder,
         grace_seconds=deployment.grace_seconds + _GRACE_MARGIN_SECONDS,
     )
 
 
 def require_worker_extra() -> None:
-    """Raises NotRunning when workers can't run from this installation."""
+    """Raises NotInstalled when workers can't run from this installation."""
     missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     if missing:
-        raise NotRunning(
+        raise NotInstalled(
             f"workers need {' and '.join(missing)}: pip install 'impasto[worker]', "
             "or start only the server with --workers 0"
         )
 
 
 @contextmanager
-def _only_one(state: Path) -> Iterator[None]:
+def only_one(state: Path, what: str) -> Iterator[None]:
+    """Hold the state folder, made where it is missing, for this process alone.
+
+    Raises NotRunning, with `what` as its subject, when another process holds it, BadSettings when the folder
+    can't be written.
+    """
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock(state / _LOCK_FILE, timeout=0.5)
@@ -181,8 +197,8 @@ def _only_one(state: Path) -> Iterator[None]:
         running = find_running(state)
         who = f"process {running.pid}" if running else "a process that is just starting or stopping"
         raise NotRunning(
-            f"an `impasto up` runs on {state} already ({who}): "
-            "stop it with Ctrl-C there, or set IMPASTO_STATE to another folder"
+            f"{what} runs on {state} already ({who}): "
+            "stop it with Ctrl-C there, or use another folder (IMPASTO_STATE)"
         ) from error
     except OSError as error:
         raise BadSettings(

