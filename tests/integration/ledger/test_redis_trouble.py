@@ -37,9 +37,7 @@ def test_a_redis_that_is_down_is_named_and_comes_back(own_server: RedisServer, n
             lambda: ledger.events("b"),
             lambda: ledger.leave("w"),
         ):
-            with pytest.raises(
-                LedgerUnavailable, match=rf"127\.0\.0\.1:{own_server.port} does not answer"
-            ) as error:
+            with pytest.raises(LedgerUnavailable, match=told) as error:
                 ask()
             assert "\n" not in str(error.value)
         own_server.start()
@@ -184,10 +182,8 @@ def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisSer
                 postpone(ledger, "b", pair)
                 take(ledger, "b", pair)
         run(ledger, "b", *range(30))
-        kept = {
-            key.removeprefix(f"{{{namespace}}}:batch:b:")
-            for key in client.scan_iter(f"*{namespace}*:batch:b:*")
-        }
+        prefix = f"{{{namespace}}}:batch:b:"
+        kept = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
         assert kept == {"meta", "done", "events"}
         assert client.strlen(f"{prefix}done") == 4
 

@@ -326,7 +326,9 @@ class MemoryLedger:
                 RunningPair(name, pair, run.worker, found.attempts[pair], run.expires_ms, run.progress)
                 for name, found in self._batches.items()
                 if batch in (None, name)
-                for pair, run in sorted(found.runs.items(), key=lambda item: (item[1].expires_ms, str(item[0])))
+                for pair, run in sorted(
+                    found.runs.items(), key=lambda item: (item[1].expires_ms, str(item[0]))
+                )
             ]
 
     def failures(self, batch: str) -> Iterator[Failure]:

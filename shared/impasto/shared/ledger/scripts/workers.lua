@@ -1,9 +1,10 @@
--- Living workers, and what each last told of itself. Writes nothing.
+-- Living workers, and what each last told of itself.
 --
 -- include: _clock
 -- KEYS    workers (zset: worker -> until when it counts as living; ms), worker_info (hash: worker -> JSON)
 -- ARGV    now_ms
 -- answer  {worker, JSON, worker, JSON, ...}
+-- again   it writes nothing
 
 local now = clock(ARGV[1])
 local answer = {}
