@@ -3,8 +3,8 @@
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
 from impasto.producer.fetch import Fetched
+from impasto.producer.request import Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
-from impasto.producer.submit import Submission, SubmissionRefused
 from impasto.producer.watch import Update
 from impasto.shared.deployment import Deployment
 from impasto.shared.ledger import BatchState, BatchStatus, Failure, RunningPair

@@ -14,7 +14,7 @@ from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
 from impasto.producer.fetch import Fetched
-from impasto.producer.submit import Pairs, Request, Sources, Submission, as_sources, make_settings
+from impasto.producer.request import Pairs, Request, Sources, Submission, as_sources, make_settings
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchBatch, TimedOut

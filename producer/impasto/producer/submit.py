@@ -7,107 +7,23 @@ import contextlib
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from impasto.producer.collect import Collected, Collector, OnProgress
 from impasto.producer.connection import Connection
+from impasto.producer.request import Request, Submission, SubmissionRefused
 from impasto.producer.sources import Candidate, Found, Rejected, find
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, ImpastoError, NothingToSubmit
+from impasto.shared.errors import BadSettings, ImpastoError
 from impasto.shared.jobs import BatchSpec, InputRef
 from impasto.shared.ledger import BatchOpening
-from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
-
-DEFAULT_PRESET: Final = "gallery"
-
-Pairs = Literal["product", "zip"]
-Sources = str | Path | Iterable[str | Path]
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What came of a submission. `batch` is None after a dry run; `created` False when it was there already.
-
-    `duplicates` counts inputs with the same bytes as another, `skipped` files in folders that are no
-    pictures; neither is known (0) of a batch that an earlier submission with the same token made.
-    """
-
-    batch: str | None
-    pairs: int
-    contents: int
-    styles: int
-    rejected: tuple[Rejected, ...]
-    created: bool
-    duplicates: int = 0
-    skipped: int = 0
-
-
-class SubmissionRefused(NothingToSubmit):
-    """Nothing was submitted, since no pair was left or since `strict` allows no rejected input.
-
-    `rejected` names every input and why.
-    """
-
-    def __init__(self, message: str, rejected: tuple[Rejected, ...] = ()) -> None:
-        super().__init__(message)
-        self.rejected = rejected
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to submit; the fields are those of `Client.submit`."""
-
-    contents: tuple[str | Path, ...]
-    styles: tuple[str | Path, ...]
-    settings: StyleSettings
-    name: str | None = None
-    owner: str = ""
-    priority: int = 5
-    pairs: Pairs = "product"
-    token: str | None = None
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.priority <= 9:
-            raise BadSettings(f"priority is {self.priority}: give 0 (served first) to 9")
-        if self.pairs not in ("product", "zip"):
-            raise BadSettings(f"pairs is {self.pairs!r}: give product or zip")
-        if self.token is not None and not 1 <= len(self.token) <= 200:
-            raise BadSettings("the token must have 1 to 200 characters")
-        if self.name is not None and not (1 <= len(self.name) <= 200 and self.name.isprintable()):
-            raise BadSettings("the name must have 1 to 200 printable characters")
-        for what, sources in (("contents", self.contents), ("styles", self.styles)):
-            if not sources:
-                raise SubmissionRefused(f"no {what} were given")
-
-
-def as_sources(sources: Sources) -> tuple[str | Path, ...]:
-    """One source or many, as a tuple."""
-    return (sources,) if isinstance(sources, str | Path) else tuple(sources)
-
-
-def make_settings(
-    deployment: Deployment, settings: StyleSettings | Mapping[str, Any] | None, preset: str | None
-) -> StyleSettings:
-    """Whole settings as they are; else a preset with some fields replaced, and the deployment's weights.
-
-    Raises BadSettings.
-    """
-    if isinstance(settings, StyleSettings):
-        if preset is not None:
-            raise BadSettings("give a preset or whole settings, not both")
-        return settings
-    fields = {"weights": deployment.weights, **(settings or {})}
-    return StyleSettings.preset(preset or DEFAULT_PRESET, **fields)
 
 
 @dataclass(frozen=True)
@@ -185,7 +101,7 @@ def _collect(
     *,
     upload: bool,
 ) -> _Lists:
-    """Both lists, checked. Raises SubmissionRefused when no pair is left, or strict has something to refuse."""
+    """Both lists, checked. Raises SubmissionRefused when no pair is left, and in strict for any rejection."""
     reader = InputReader(
         store,
         allowed_prefixes=deployment.input_prefixes,
@@ -203,6 +119,8 @@ def _collect(
         _same_length(found["contents"].candidates, found["styles"].candidates, rejected)
     collector = Collector(deployment, store, reader, upload=upload)
     collected: dict[layout.InputList, Collected] = {}
+    _refuse_if_empty("content", found["contents"].candidates, rejected)
+    _refuse_if_empty("style", found["styles"].candidates, rejected)
     for name in order:
         if request.strict and rejected:
             collector.upload = False
@@ -210,6 +128,7 @@ def _collect(
             name, found[name].candidates, keep_places=zipped, on_progress=on_progress
         )
         rejected += collected[name].rejected
+        _refuse_if_empty(name.removesuffix("s"), [*filter(None, collected[name].refs)], rejected)
     contents, styles = collected["contents"], collected["styles"]
     if zipped:
         kept = [
@@ -219,7 +138,12 @@ def _collect(
     else:
         content_refs = [ref for ref in contents.refs if ref is not None]
         style_refs = [ref for ref in styles.refs if ref is not None]
-    _refuse_if_empty(request, content_refs, style_refs, tuple(rejected))
+    _refuse_if_empty("pair", content_refs, rejected)
+    if request.strict and rejected:
+        raise SubmissionRefused(
+            f"{_inputs(len(rejected))} rejected and strict allows none; nothing was submitted",
+            tuple(rejected),
+        )
     return _Lists(
         content_refs,
         style_refs,
@@ -238,19 +162,12 @@ def _same_length(contents: list[Candidate], styles: list[Candidate], rejected: l
         )
 
 
-def _refuse_if_empty(
-    request: Request, contents: list[InputRef], styles: list[InputRef], rejected: tuple[Rejected, ...]
-) -> None:
-    if request.strict and rejected:
+def _refuse_if_empty(what: str, left: Sequence[object], rejected: Sequence[Rejected]) -> None:
+    """Told as soon as it is certain, not after hours of reading the other list."""
+    if not left:
         raise SubmissionRefused(
-            f"{_inputs(len(rejected))} rejected and strict allows none; nothing was submitted", rejected
+            f"no {what} is left: {_inputs(len(rejected))} rejected; nothing was submitted", tuple(rejected)
         )
-    for what, refs in (("content", contents), ("style", styles)):
-        if not refs:
-            raise SubmissionRefused(
-                f"no {what} is left: {_inputs(len(rejected))} rejected; nothing was submitted",
-                rejected,
-            )
 
 
 def _inputs(count: int) -> str:

@@ -7,8 +7,10 @@ import json
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from impasto.shared.errors import BadSettings
+from impasto.shared.layers import describe_layers, layer_names
 
 ENGINE_VERSION: Final = "1"
 """Raised whenever the same settings would give other pixels; part of every fingerprint."""
@@ -84,6 +86,10 @@ class StyleSettings(BaseModel):
                 f"style_layer_weights has {len(self.style_layer_weights)} entries "
                 f"for {len(self.style_layers)} style_layers"
             )
+        for field in ("content_layers", "style_layers"):
+            for layer in getattr(self, field):
+                if layer not in layer_names(self.network):
+                    raise ValueError(f"unknown layer {layer!r} in {field}: {describe_layers(self.network)}")
         if self.coarsest_px is not None and self.coarse_steps == 0:
             raise ValueError("coarsest_px needs coarse_steps of at least 1")
         return self
@@ -110,11 +116,7 @@ class StyleSettings(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            problems = (
-                f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']} (got {str(e['input'])[:60]!r})"
-                for e in error.errors()
-            )
-            raise BadSettings("; ".join(problems)) from error
+            raise BadSettings("; ".join(map(_problem, error.errors()))) from error
 
     def canonical_json(self) -> str:
         """The same text for equal settings: sorted keys, no white space, ASCII."""
@@ -123,6 +125,13 @@ class StyleSettings(BaseModel):
     def digest(self) -> str:
         """sha256 of the canonical JSON, hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def _problem(error: ErrorDetails) -> str:
+    """What is wrong with one field, or, where `loc` is empty, with the settings as a whole."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']} (got {str(error['input'])[:60]!r})"
 
 
 _PAPER_STYLE_CONV = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

@@ -73,8 +73,8 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def progress_line(status: BatchStatus) -> str:
-    """`12 of 48 done, 1 failed, 2 running, about 3 min left`."""
+def counts_line(status: BatchStatus) -> str:
+    """`12 of 48 done, 1 failed, 2 running`."""
     parts = [f"{status.done} of {status.total} done"]
     parts += [
         f"{count} {word}"
@@ -85,11 +85,18 @@ def progress_line(status: BatchStatus) -> str:
         )
         if count
     ]
-    if status.state is BatchState.PAUSED:
-        parts.append("paused")
-    elif not status.is_over:
-        if status.eta_seconds is not None:
-            parts.append(f"about {duration(status.eta_seconds)} left")
-        elif not status.workers:
-            parts.append("no worker is alive")
     return ", ".join(parts)
+
+
+def progress_line(status: BatchStatus) -> str:
+    """The counts, and what there is to expect: `…, about 3 min left`."""
+    line = counts_line(status)
+    if status.state is BatchState.PAUSED:
+        return f"{line}, paused"
+    if status.is_over:
+        return line
+    if not status.workers:
+        return f"{line}, no worker is alive"
+    if status.eta_seconds is not None:
+        return f"{line}, about {duration(status.eta_seconds)} left"
+    return line

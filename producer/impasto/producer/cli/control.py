@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.producer.cli.answers import as_json, progress_line, status_fields
+from impasto.producer.cli.answers import as_json, counts_line, status_fields
 from impasto.producer.cli.options import BatchArgument, JsonOption
 from impasto.producer.client import Client
 from impasto.shared.ledger import BatchStatus
@@ -32,4 +32,4 @@ def _answer(status: BatchStatus, *, as_json_: bool) -> None:
     if as_json_:
         as_json(status_fields(status))
     else:
-        typer.echo(f"{status.batch} is {status.state.value}: {progress_line(status)}")
+        typer.echo(f"{status.batch} is {status.state.value}: {counts_line(status)}")

@@ -9,7 +9,7 @@ import typer
 
 from impasto.producer.cli.answers import SOME_FAILED, as_json
 from impasto.producer.cli.options import BatchArgument, JsonOption, NoProgressOption, QuietOption
-from impasto.producer.cli.screen import Screen, interruptible, megabytes
+from impasto.producer.cli.screen import Screen, counted, interruptible, megabytes
 from impasto.producer.client import Client
 from impasto.shared.printable import printable
 
@@ -52,15 +52,15 @@ def fetch(
     else:
         already = f", {fetched.already} were there already" if fetched.already else ""
         typer.echo(
-            f"{fetched.fetched} pictures fetched to {printable(str(fetched.folder))} "
+            f"{counted(fetched.fetched, 'picture')} fetched to {printable(str(fetched.folder))} "
             f"({megabytes(fetched.bytes)}){already}"
         )
     if fetched.missing:
         why = (
-            f": {status.failed} failed, {status.cancelled} cancelled"
+            f" ({status.failed} failed, {status.cancelled} cancelled)"
             if status.is_over
-            else f" yet: fetch again later (impasto watch {fetched.batch})"
+            else f", so far; fetch again later (impasto watch {fetched.batch})"
         )
-        screen.note(f"{fetched.missing} pairs have no picture{why}")
+        screen.note(f"without a picture: {counted(fetched.missing, 'pair')}{why}")
     if fetched.problems:
         raise typer.Exit(SOME_FAILED)

@@ -25,13 +25,13 @@ from impasto.producer.cli import (
     watch,
     worker,
 )
+from impasto.producer.cli.screen import one_line
 from impasto.shared.errors import ImpastoError
-from impasto.shared.printable import printable
 
 USAGE: Final = 2
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
-READER_LEFT: Final = 141
+READER_LEFT: Final = 1
 
 # Typer carries a copy of click in some releases and depends on it in others: this is UsageError in both.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -83,9 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = get_command(app).main(args or ["--help"], prog_name="impasto", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
+        # Whoever read the answer went away; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else READER_LEFT
     except KeyboardInterrupt:
         return INTERRUPTED
     except typer.Abort:
@@ -108,10 +110,10 @@ def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 
 def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, ImpastoError):
-        return printable(str(error)), error.exit_code
+        return one_line(str(error)), error.exit_code
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "impasto"
         message = " ".join(getattr(error, "format_message", lambda: str(error))().split())
         return f"{message.rstrip('.')} (see {command} --help)", USAGE
-    return printable(f"internal error: {type(error).__name__}: {error} (--debug shows where)"), INTERNAL
+    return one_line(f"internal error: {type(error).__name__}: {error} (--debug shows where)"), INTERNAL

@@ -45,7 +45,7 @@ class Screen:
     def note(self, text: str) -> None:
         """One line, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(text))
+            self._console.print(Text(one_line(text)))
 
     @contextmanager
     def transfer(self) -> Iterator[OnProgress]:
@@ -165,6 +165,16 @@ def _pair_told(pair: RunningPair) -> str:
     return f"step {told['step']} of {told.get('steps', '?')}" + (
         f"  loss {loss:.4g}" if isinstance(loss, int | float) else ""
     )
+
+
+def one_line(text: str) -> str:
+    """What can't be printed escaped, nothing cut off."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def megabytes(count: int) -> str:

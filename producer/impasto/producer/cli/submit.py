@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Sequence
+from types import UnionType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
@@ -12,10 +13,10 @@ from typer.core import TyperCommand
 
 from impasto.producer.cli.answers import as_json
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
-from impasto.producer.cli.screen import Screen, interruptible
+from impasto.producer.cli.screen import Screen, counted, interruptible
 from impasto.producer.cli.watch import follow
+from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused
 from impasto.producer.sources import Rejected, named_plainly
-from impasto.producer.submit import DEFAULT_PRESET, Submission, SubmissionRefused
 from impasto.shared.errors import BadSettings
 from impasto.shared.settings import PRESETS, StyleSettings
 
@@ -162,7 +163,7 @@ def _value(key: str, text: str) -> Any:
     known = StyleSettings.model_fields.get(key)
     if known is None or isinstance(value, list) or value is None:
         return value
-    kinds = [known.annotation, *get_args(known.annotation)]
+    kinds = get_args(known.annotation) if get_origin(known.annotation) is UnionType else (known.annotation,)
     if str in kinds:
         return text
     if any(get_origin(kind) is tuple for kind in kinds):
@@ -181,9 +182,9 @@ def _owner() -> str:
 def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: bool) -> None:
     _name_rejected(screen, submission.rejected)
     if submission.duplicates:
-        screen.note(f"{submission.duplicates} duplicates of other inputs were left out")
+        screen.note(f"left out: {counted(submission.duplicates, 'duplicate')} of other inputs")
     if submission.skipped:
-        screen.note(f"{submission.skipped} files that are no pictures were passed over")
+        screen.note(f"passed over: {counted(submission.skipped, 'file')} that can be no picture by the name")
     if as_json_:
         as_json(
             {
@@ -199,7 +200,8 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
             }
         )
         return
-    matrix = f"{submission.pairs} pairs ({submission.contents} contents, {submission.styles} styles)"
+    contents, styles = counted(submission.contents, "content"), counted(submission.styles, "style")
+    matrix = f"{counted(submission.pairs, 'pair')} ({contents}, {styles})"
     if dry_run:
         typer.echo(f"dry run: {matrix}; nothing was submitted")
     elif submission.created:

@@ -1,0 +1,109 @@
+"""What to submit, checked as far as it can be without reading an input, and what came of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from impasto.producer.sources import Rejected
+from impasto.shared.deployment import Deployment
+from impasto.shared.errors import BadSettings, NothingToSubmit
+from impasto.shared.settings import StyleSettings
+
+DEFAULT_PRESET: Final = "gallery"
+
+Pairs = Literal["product", "zip"]
+Sources = str | Path | Iterable[str | Path]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What came of a submission. `batch` is None after a dry run; `created` False when it was there already.
+
+    `duplicates` counts inputs with the same bytes as another, `skipped` files in folders that are no
+    pictures; neither is known (0) of a batch that an earlier submission with the same token made.
+    """
+
+    batch: str | None
+    pairs: int
+    contents: int
+    styles: int
+    rejected: tuple[Rejected, ...]
+    created: bool
+    duplicates: int = 0
+    skipped: int = 0
+
+
+class SubmissionRefused(NothingToSubmit):
+    """Nothing was submitted, since no pair was left or since `strict` allows no rejected input.
+
+    `rejected` names every input and why.
+    """
+
+    def __init__(self, message: str, rejected: tuple[Rejected, ...] = ()) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to submit; the fields are those of `Client.submit`."""
+
+    contents: tuple[str | Path, ...]
+    styles: tuple[str | Path, ...]
+    settings: StyleSettings
+    name: str | None = None
+    owner: str = ""
+    priority: int = 5
+    pairs: Pairs = "product"
+    token: str | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.priority <= 9:
+            raise BadSettings(f"priority is {self.priority}: give 0 (served first) to 9")
+        if self.pairs not in ("product", "zip"):
+            raise BadSettings(f"pairs is {self.pairs!r}: give product or zip")
+        if self.token is not None and not 1 <= len(self.token) <= 200:
+            raise BadSettings("the token must have 1 to 200 characters")
+        if self.name is not None and not (1 <= len(self.name) <= 200 and self.name.isprintable()):
+            raise BadSettings("the name must have 1 to 200 printable characters")
+        for what, sources in (("contents", self.contents), ("styles", self.styles)):
+            if not sources:
+                raise SubmissionRefused(f"no {what} were given")
+
+
+def as_sources(sources: Sources) -> tuple[str | Path, ...]:
+    """One source or many, as a tuple."""
+    return (sources,) if isinstance(sources, str | Path) else tuple(sources)
+
+
+def make_settings(
+    deployment: Deployment, settings: StyleSettings | Mapping[str, Any] | None, preset: str | None
+) -> StyleSettings:
+    """Whole settings as they are; else a preset with some fields replaced, and the deployment's weights.
+
+    Raises BadSettings.
+    """
+    if isinstance(settings, StyleSettings):
+        if preset is not None:
+            raise BadSettings("give a preset or whole settings, not both")
+        return settings
+    fields = {"weights": deployment.weights, **(settings or {})}
+    made = StyleSettings.preset(preset or DEFAULT_PRESET, **fields)
+    _check_weights(made)
+    return made
+
+
+def _check_weights(settings: StyleSettings) -> None:
+    """What no worker could load, told before the upload and not by every pair."""
+    weights = settings.weights
+    if weights == "caffe" and settings.network != "vgg19":
+        raise BadSettings(f"the caffe weights are of vgg19, not {settings.network}: set weights=torchvision")
+    if weights not in ("caffe", "torchvision") and not re.search(r"[/.]", weights):
+        raise BadSettings(
+            f"unknown weights {weights!r}: give caffe, torchvision, or a state dict's path on the workers"
+        )
