@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-_CONVOLUTIONS_A_BLOCK: Final = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CONVOLUTIONS_A_BLOCK: Final = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 @cache
@@ -18,7 +18,7 @@ def layer_names(network: str) -> frozenset[str]:
     """All names of all layers of the network's trunk. Raises KeyError for a network that is not known."""
     names: set[str] = set()
     convolution = 0
-    for block, depth in enumerate(_CONVOLUTIONS_A_BLOCK[network], start=1):
+    for block, depth in enumerate(CONVOLUTIONS_A_BLOCK[network], start=1):
         for place in range(1, depth + 1):
             convolution += 1
             names |= {f"{kind}_{convolution}" for kind in ("conv", "relu")}
@@ -29,7 +29,7 @@ def layer_names(network: str) -> frozenset[str]:
 
 def describe_layers(network: str) -> str:
     """For messages: what there is to choose from."""
-    depths = _CONVOLUTIONS_A_BLOCK[network]
+    depths = CONVOLUTIONS_A_BLOCK[network]
     return (
         f"{network} has conv_1 to conv_{sum(depths)}, also named conv1_1 to conv{len(depths)}_{depths[-1]}, "
         f"as many relu_ and relu, and pool1 to pool{len(depths)}"

@@ -182,7 +182,7 @@ def test_a_run_changes_neither_its_pictures_nor_the_network(
 @pytest.mark.parametrize("role", ["content_layers", "style_layers"])
 def test_an_unknown_layer_is_named_before_anything_is_computed(role: str, network: Network) -> None:
     steps: list[StepLosses] = []
-    settings = StyleSettings.preset("tutorial", **{role: ("conv_99",), "style_layer_weights": None})
+    settings = QUICK.model_copy(update={role: ("conv_99",)})
     with pytest.raises(BadSettings, match="'conv_99'"):
         stylize(ODD["odd"], ODD["odd"], settings, network, on_step=steps.append)
     assert steps == []

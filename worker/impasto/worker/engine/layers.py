@@ -13,20 +13,15 @@ Two ways to name a layer are in use and both are understood:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from impasto.shared.errors import BadSettings
+from impasto.shared.layers import CONVOLUTIONS_A_BLOCK, describe_layers
 
-Architecture = Literal["vgg19", "vgg16"]
 Kind = Literal["conv", "relu", "pool"]
 
-_BLOCKS: Final[dict[str, tuple[int, ...]]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _WIDTHS: Final = (64, 128, 256, 512, 512)
-
-_COUNTED = re.compile(r"(conv|relu|pool)_([1-9]\d*)")
-_PAPER = re.compile(r"(conv|relu)([1-9]\d*)_([1-9]\d*)|(pool)([1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -56,11 +51,15 @@ class Layer:
 
 def trunk_layers(architecture: str) -> tuple[Layer, ...]:
     """All layers of the feature trunk, in order. Raises BadSettings for an architecture that is not known."""
-    if architecture not in _BLOCKS:
-        raise BadSettings(f"unknown network {architecture!r}: choose one of {', '.join(sorted(_BLOCKS))}")
+    if architecture not in CONVOLUTIONS_A_BLOCK:
+        raise BadSettings(
+            f"unknown network {architecture!r}: choose one of {', '.join(sorted(CONVOLUTIONS_A_BLOCK))}"
+        )
     layers: list[Layer] = []
     convolution, inputs = 0, 3
-    for block, (depth, width) in enumerate(zip(_BLOCKS[architecture], _WIDTHS, strict=True), start=1):
+    for block, (depth, width) in enumerate(
+        zip(CONVOLUTIONS_A_BLOCK[architecture], _WIDTHS, strict=True), start=1
+    ):
         for place in range(1, depth + 1):
             convolution += 1
             layers.append(Layer("conv", convolution, block, place, inputs, width))
@@ -73,19 +72,9 @@ def trunk_layers(architecture: str) -> tuple[Layer, ...]:
 def layer_position(name: str, architecture: str) -> int:
     """Where in `trunk_layers(architecture)` the named layer stands, from 0.
 
-    Raises BadSettings, naming the layer, if it is no layer's name or not in this trunk.
+    Raises BadSettings, naming the layer, if this trunk has none of that name.
     """
     for position, layer in enumerate(trunk_layers(architecture)):
         if name in (layer.counted_name, layer.paper_name):
             return position
-    if _COUNTED.fullmatch(name) or _PAPER.fullmatch(name):
-        layers = trunk_layers(architecture)
-        last = layers[-2]
-        pools = ", ".join(layer.counted_name for layer in layers if layer.kind == "pool")
-        raise BadSettings(
-            f"layer {name!r} is not in the trunk of {architecture}, which ends at {last.counted_name} "
-            f"({last.paper_name}) and pools at {pools} (pool1 to pool{last.block})"
-        )
-    raise BadSettings(
-        f"unknown layer {name!r}: write conv_4, relu_4, pool_4 or, as the paper, conv2_2, relu2_2, pool2"
-    )
+    raise BadSettings(f"unknown layer {name!r}: {describe_layers(architecture)}")
