@@ -90,6 +90,9 @@ def run_worker(deployment: Deployment) -> int:
     finally:
         reporter.stop(timeout_seconds=max(1.0, deployment.grace_seconds))
         heart.stop()
+        # All is handed over: a signal that comes only now must not turn a clean end into a death.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         log.info("worker.stopped")
 
 

@@ -23,6 +23,7 @@ from impasto.shared.errors import (
     OutOfDeviceMemory,
     Permanent,
     Stopped,
+    StoreRefused,
     StoreUnavailable,
     Transient,
 )
@@ -221,7 +222,8 @@ class PairTask:
     def _attempts_allowed(self, error: Exception) -> int:
         if isinstance(error, OutOfDeviceMemory):
             return min(_MEMORY_ATTEMPTS, self._deployment.max_attempts)
-        if isinstance(error, Transient):
+        if isinstance(error, Transient | StoreRefused):
+            # A store that refuses is the deployment's fault, not the pair's: someone may mend it meanwhile.
             return self._deployment.max_attempts
         if isinstance(error, ImpastoError):
             return 0
