@@ -259,8 +259,12 @@ class LedgerContract:
         opened(ledger)
         take(ledger, "b", 0, ttl=30)
         clock.pass_seconds(30)
+        renew(ledger, "b", 0, step=7)
+        clock.pass_seconds(30)
         assert take(ledger, "b", 0, "other") == Lease("b", 0, "other", attempt=2, deaths=1)
         assert renew(ledger, "b", 0) is RenewAnswer.LOST
+        (running,) = ledger.running("b")
+        assert (running.worker, running.progress) == ("other-worker", {})
 
     def test_a_paused_batch_leases_nothing_and_a_resumed_one_does(self, ledger: Ledger) -> None:
         opened(ledger)
@@ -633,6 +637,15 @@ class LedgerContract:
         assert sweep(ledger, empty=True).publish == ()
         assert ledger.control("b", Control.RESUME).state is BatchState.ACTIVE
         assert sweep(ledger, window=4).publish == (("b", 0), ("b", 2), ("b", 3))
+
+    def test_a_resumed_batch_is_swept_before_the_others(self, ledger: Ledger, clock: Clock) -> None:
+        for batch in ("a", "b"):
+            opened(ledger, 2, batch=batch)
+        sweep(ledger)
+        ledger.control("b", Control.PAUSE)
+        ledger.control("b", Control.RESUME)
+        clock.pass_seconds(600)
+        assert [batch for batch, _ in sweep(ledger).publish] == ["b", "b", "a", "a"]
 
     def test_a_running_pair_of_a_paused_batch_may_finish(self, ledger: Ledger) -> None:
         opened(ledger, 1)

@@ -172,20 +172,37 @@ def test_commands_whose_answer_is_lost_run_twice_and_count_once(valkey: RedisSer
 
 
 def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisServer, namespace: str) -> None:
+    clock = Clock()
+
+    def kept_keys() -> set[str]:
+        return {key.removeprefix(f"{{{namespace}}}:") for key in client.scan_iter(f"{{{namespace}}}:*")}
+
     with connect(valkey.url) as client:
-        ledger = RedisLedger(client, namespace=namespace)
-        opened(ledger, 30, window=30)
+        ledger = RedisLedger(client, namespace=namespace, clock=clock)
+        for batch in ("whole", "cancelled"):
+            opened(ledger, 30, window=30, batch=batch)
+            for pair in range(20):
+                take(ledger, batch, pair)
+                renew(ledger, batch, pair, step=1)
+            clock.pass_seconds(31)
+            sweep(ledger)
+            for pair in range(10):
+                take(ledger, batch, pair)
+                postpone(ledger, batch, pair, delay=60)
         for pair in range(30):
-            take(ledger, "b", pair)
-            renew(ledger, "b", pair, step=1)
-            if pair % 3 == 0:
-                postpone(ledger, "b", pair)
-                take(ledger, "b", pair)
-        run(ledger, "b", *range(30))
-        prefix = f"{{{namespace}}}:batch:b:"
-        kept = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
-        assert kept == {"meta", "done", "events"}
-        assert client.strlen(f"{prefix}done") == 4
+            finish(ledger, "whole", pair)
+        ledger.control("cancelled", Control.CANCEL)
+        assert kept_keys() == {
+            "batches",
+            "unreported",
+            "sweep_turn",
+            "batch:whole:meta",
+            "batch:whole:done",
+            "batch:whole:events",
+            "batch:cancelled:meta",
+            "batch:cancelled:events",
+        }
+        assert client.strlen(f"{{{namespace}}}:batch:whole:done") == 4
 
 
 def test_two_ledgers_in_one_redis_do_not_meet(valkey: RedisServer, namespace: str) -> None:
