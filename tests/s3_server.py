@@ -34,7 +34,7 @@ class S3Server:
         self.bucket = bucket
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._log: IO[bytes] | None = None
 
     @property
     def endpoint_url(self) -> str:
@@ -68,6 +68,7 @@ class S3Server:
     def start(self) -> None:
         """Returns once the server answers and the bucket is there."""
         assert self._process is None, "the server is running already"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the server ends)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=self._log,
@@ -114,6 +115,8 @@ class S3Server:
             self._process.kill()
             self._process.wait()
         self._process = None
+        if self._log is not None:
+            self._log.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -123,7 +126,6 @@ class S3Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        self._log.close()
 
 
 def free_port() -> int:

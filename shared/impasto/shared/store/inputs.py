@@ -243,9 +243,11 @@ def _file_errors(path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ObjectMissing(path) from error
+    except IsADirectoryError as error:
+        raise InputRefused("it is no regular file") from error
     except OSError as error:
         what = f"{printable(path)}: {error.strerror or error}"
-        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG):
             raise InputRefused(f"{what}; give the worker's user the right to read it") from error
         raise StoreUnavailable(what) from error
 

@@ -68,7 +68,11 @@ class S3Store:
 
     def check(self) -> None:
         # Whoever waits for this is a person: one repetition, not eight.
-        access = replace(self.access, attempts=min(2, self.access.attempts), read_timeout_seconds=10)
+        access = replace(
+            self.access,
+            attempts=min(2, self.access.attempts),
+            read_timeout_seconds=min(10, self.access.read_timeout_seconds),
+        )
         brisk = S3Store(access, self._bucket.name, self._base.rstrip("/"))
         key, data = f"checks/{uuid.uuid4()}", b"impasto"
         brisk.put(key, data, content_type="application/octet-stream")

@@ -40,6 +40,10 @@ class S3Access:
     def _clients(self) -> dict[int, S3Client]:
         return {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Clients stay behind when the store goes to another process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_clients"}
+
     def client(self) -> S3Client:
         """This process's client. Raises BadSettings for an endpoint that is no URL."""
         client = self._clients.get(os.getpid())

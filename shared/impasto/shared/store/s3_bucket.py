@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import Final
 
-from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from impasto.shared.errors import BadPicture, StoreRefused
 from impasto.shared.printable import printable
@@ -62,7 +62,8 @@ class S3Bucket:
         with self._translated(key):
             for attempt in range(_BODY_ATTEMPTS):
                 answer = self.access.client().get_object(Bucket=self.name, Key=key)
-                with answer["Body"] as body:
+                # Not `with answer["Body"]`, which hands out urllib3's stream and its bare errors.
+                with closing(answer["Body"]) as body:
                     if limit_bytes is not None and answer["ContentLength"] > limit_bytes:
                         raise BadPicture(
                             f"{printable(key)} has {answer['ContentLength']:,} bytes, "
@@ -70,7 +71,7 @@ class S3Bucket:
                         )
                     try:
                         return body.read()
-                    except (ResponseStreamingError, IncompleteReadError):
+                    except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError):
                         # The SDK repeats requests, but not bodies that break off.
                         if attempt == _BODY_ATTEMPTS - 1:
                             raise
@@ -90,11 +91,13 @@ class S3Bucket:
         metadata = {name: value for name, value in answer["Metadata"].items() if name.lower() != _PUT_ID}
         return ObjectInfo(key, answer["ContentLength"], answer.get("ContentType", ""), from_wire(metadata))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Ascending by key, a thousand at a time."""
+    def list(self, prefix: str, *, page_keys: int = 1000) -> Iterator[ObjectInfo]:
+        """Ascending by key; a page is one request."""
         with self._translated():
             pages = self.access.client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            for page in pages.paginate(
+                Bucket=self.name, Prefix=prefix, PaginationConfig={"PageSize": page_keys}
+            ):
                 for entry in page.get("Contents", ()):
                     yield ObjectInfo(entry["Key"], entry["Size"])
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from botocore import exceptions as botocore
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
 from impasto.shared.printable import printable
@@ -18,6 +20,7 @@ _RIGHTS: Final = (
 )
 _KEYS: Final = "correct IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
 _LOGIN: Final = "log in again, or set IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
+_CERTIFICATE: Final = "set AWS_CA_BUNDLE or correct IMPASTO_S3_ENDPOINT_URL"
 _ENDPOINT: Final = "is it up, and are IMPASTO_S3_ENDPOINT_URL and the network right?"
 
 MISSING_CODES: Final = frozenset({"NoSuchKey", "NoSuchVersion"})
@@ -85,15 +88,15 @@ REFUSED_EXCEPTIONS: Final[dict[type[BotoCoreError], str]] = {
     botocore.TokenRetrievalError: _LOGIN,
     botocore.SSOError: _LOGIN,
     botocore.LoginError: _LOGIN,
-    botocore.SSLError: "its certificate is not trusted: set AWS_CA_BUNDLE or correct IMPASTO_S3_ENDPOINT_URL",
     botocore.InvalidRegionError: "correct IMPASTO_S3_REGION",
     botocore.ParamValidationError: "correct IMPASTO_STORE_URL or the key",
     botocore.InvalidDNSNameError: "correct IMPASTO_STORE_URL",
 }
 
-UNAVAILABLE_EXCEPTIONS: Final[dict[type[Exception], str]] = {
+UNAVAILABLE_EXCEPTIONS: Final[dict[type[BotoCoreError], str]] = {
     botocore.EndpointConnectionError: _ENDPOINT,
     botocore.ConnectTimeoutError: _ENDPOINT,
+    botocore.SSLError: "the encrypted connection broke: is IMPASTO_S3_ENDPOINT_URL right?",
     botocore.ProxyConnectionError: "is the proxy up?",
     botocore.ReadTimeoutError: "it took the request and then fell silent",
     botocore.ConnectionClosedError: "it closed the connection",
@@ -116,7 +119,7 @@ def translated(*, bucket: str, endpoint: str, key: str = "") -> Iterator[None]:
         raise
     except ClientError as error:
         raise from_answer(error, bucket=bucket, endpoint=endpoint, key=key) from error
-    except (BotoCoreError, HTTPClientError, ValueError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
         raise from_exception(error, bucket=bucket, endpoint=endpoint) from error
 
 
@@ -145,6 +148,8 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
 def from_exception(error: Exception, *, bucket: str, endpoint: str) -> ImpastoError:
     """Our error where there was no answer, or none that could be read."""
     where = f"bucket {bucket!r} at {endpoint}"
+    if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return StoreRefused(f"{where} has a certificate that is not trusted: {_CERTIFICATE}")
     for refusal, mend in REFUSED_EXCEPTIONS.items():
         if isinstance(error, refusal):
             return StoreRefused(f"{where} can't be used ({type(error).__name__}): {mend}")

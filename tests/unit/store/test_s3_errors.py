@@ -1,0 +1,146 @@
+"""The translation itself: whole for what it lists, and for what botocore has."""
+
+from __future__ import annotations
+
+import botocore.exceptions
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import ProtocolError
+
+from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.store import s3_errors
+from impasto.shared.store.s3_errors import translated
+
+
+def answer(code: str, state: int, headers: dict[str, str] | None = None) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": "first line\nsecond line"},
+            "ResponseMetadata": {"HTTPStatusCode": state, "HTTPHeaders": headers or {}},
+        },  # type: ignore[typeddict-item]
+        "PutObject",
+    )
+
+
+def made(kind: type[BotoCoreError]) -> BotoCoreError:
+    """One of that kind, whatever fields its message has."""
+
+    class Anything(dict[str, object]):
+        def __missing__(self, name: str) -> str:
+            return name
+
+    error = kind.__new__(kind)
+    Exception.__init__(error, getattr(kind, "fmt", "").format_map(Anything()))
+    return error
+
+
+def ours(error: Exception, key: str = "a/key") -> ImpastoError:
+    with (
+        pytest.raises(ImpastoError) as caught,
+        translated(bucket="bucket", endpoint="http://host:1", key=key),
+    ):
+        raise error
+    assert caught.value.__cause__ is error
+    assert "bucket" in str(caught.value)
+    assert "http://host:1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("code", sorted(s3_errors.REFUSED_CODES))
+def test_every_code_that_refuses_has_its_mend(code: str) -> None:
+    # 503 to show that the code goes before the state.
+    error = ours(answer(code, 503))
+    assert isinstance(error, StoreRefused)
+    assert str(error).endswith(s3_errors.REFUSED_CODES[code])
+
+
+@pytest.mark.parametrize("code", sorted(s3_errors.UNAVAILABLE_CODES))
+def test_every_code_that_may_pass_is_unavailable(code: str) -> None:
+    assert isinstance(ours(answer(code, 400)), StoreUnavailable)
+
+
+@pytest.mark.parametrize("code", sorted(s3_errors.MISSING_CODES))
+def test_every_code_of_a_missing_object_is_object_missing(code: str) -> None:
+    error = ours(answer(code, 404))
+    assert isinstance(error, ObjectMissing)
+    assert "a/key" in str(error)
+
+
+def test_no_code_is_in_two_tables() -> None:
+    tables = (set(s3_errors.REFUSED_CODES), set(s3_errors.UNAVAILABLE_CODES), set(s3_errors.MISSING_CODES))
+    assert sum(map(len, tables)) == len(set.union(*tables))
+
+
+@pytest.mark.parametrize("state", [408, 429, 500, 502, 503, 504, 599])
+def test_a_state_that_may_pass_is_unavailable_whatever_the_code(state: int) -> None:
+    assert isinstance(ours(answer("SomethingNew", state)), StoreUnavailable)
+
+
+@pytest.mark.parametrize("state", [301, 400, 401, 403, 405, 409, 412, 416, 418, 501, 507])
+def test_a_state_that_refuses_is_refused_whatever_the_code(state: int) -> None:
+    assert isinstance(ours(answer(str(state), state)), StoreRefused)
+
+
+def test_a_404_without_a_code_is_the_object_or_without_a_key_the_bucket() -> None:
+    assert isinstance(ours(answer("404", 404)), ObjectMissing)
+    assert isinstance(ours(answer("404", 404), key=""), StoreRefused)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("0.5", 0.5), ("-1", 0), ("tomorrow", None)])
+def test_when_to_come_back_is_taken_from_the_server(header: str, seconds: float | None) -> None:
+    error = ours(answer("SlowDown", 503, {"retry-after": header}))
+    assert isinstance(error, StoreUnavailable)
+    assert error.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("kind", s3_errors.REFUSED_EXCEPTIONS, ids=lambda kind: kind.__name__)
+def test_every_exception_that_refuses_has_its_mend(kind: type[BotoCoreError]) -> None:
+    error = ours(made(kind))
+    assert isinstance(error, StoreRefused)
+    assert str(error).endswith(s3_errors.REFUSED_EXCEPTIONS[kind])
+
+
+@pytest.mark.parametrize("kind", s3_errors.UNAVAILABLE_EXCEPTIONS, ids=lambda kind: kind.__name__)
+def test_every_exception_that_may_pass_is_unavailable(kind: type[BotoCoreError]) -> None:
+    assert isinstance(ours(made(kind)), StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [k for k in vars(botocore.exceptions).values() if isinstance(k, type) and issubclass(k, BotoCoreError)],
+    ids=lambda kind: kind.__name__,
+)
+def test_nothing_of_botocores_gets_out(kind: type[BotoCoreError]) -> None:
+    ours(made(kind))
+
+
+def test_all_that_can_befall_a_connection_may_pass() -> None:
+    def all_below(kind: type) -> set[type]:
+        return {kind}.union(*(all_below(k) for k in kind.__subclasses__()))
+
+    roots = (HTTPClientError, botocore.exceptions.ConnectionError)
+    kinds = {k for root in roots for k in all_below(root) if k.__module__ == "botocore.exceptions"}
+    refused = {k.__name__ for k in kinds if isinstance(ours(made(k)), StoreRefused)}
+    assert len(kinds) >= 8
+    assert refused == set()
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_but_a_broken_handshake_may_pass() -> None:
+    def failed(reason: str) -> BotoCoreError:
+        return botocore.exceptions.SSLError(endpoint_url="https://host", error=reason)
+
+    error = ours(failed("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
+    assert isinstance(error, StoreRefused)
+    assert "AWS_CA_BUNDLE" in str(error)
+    assert isinstance(ours(failed("EOF occurred in violation of protocol")), StoreUnavailable)
+
+
+@pytest.mark.parametrize("error", [ProtocolError("broken"), ConnectionResetError(), TimeoutError()])
+def test_a_bare_error_of_the_network_may_pass(error: Exception) -> None:
+    assert isinstance(ours(error), StoreUnavailable)
+
+
+def test_a_mistake_of_our_own_is_not_hidden() -> None:
+    with pytest.raises(KeyError), translated(bucket="bucket", endpoint="http://host:1"):
+        raise KeyError("x")
