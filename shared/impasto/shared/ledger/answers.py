@@ -45,15 +45,14 @@ def status(batch: str, answer: list[Any] | None) -> BatchStatus:
 
 
 def failure(pair: int, kept: Mapping[str, Any]) -> Failure:
-    """`content` and `style` of a pair whose worker died are those it last told in its progress."""
     told = kept["failure"]
     return Failure(
         pair=pair,
         kind=told["kind"],
         message=told["message"],
         attempts=told.get("attempts", kept["attempts"]),
-        content=told.get("content", kept["progress"].get("content", "")),
-        style=told.get("style", kept["progress"].get("style", "")),
+        content=told.get("content", ""),
+        style=told.get("style", ""),
         failed_ms=kept["failed_ms"],
     )
 

@@ -211,7 +211,10 @@ class RunningPair:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a pair failed, for people. `kind` is of the error tree; `failed_ms` is set by the ledger."""
+    """Why a pair failed, for people. `kind` is of the error tree; `failed_ms` is set by the ledger.
+
+    `content` and `style` are names, and empty for a pair whose workers died: the batch's files have them.
+    """
 
     pair: int
     kind: str

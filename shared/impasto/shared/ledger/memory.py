@@ -429,13 +429,12 @@ class MemoryLedger:
                 self._settle(batch, pair, EventType.PAIR_CANCELLED, reason="its worker died")
             elif deaths >= max_deaths:
                 told = poison(max_deaths)
-                progress = batch.runs[pair].progress
                 batch.failures[pair] = Failure(
                     pair,
                     **told,
                     attempts=batch.attempts[pair],
-                    content=progress.get("content", ""),
-                    style=progress.get("style", ""),
+                    content="",
+                    style="",
                     failed_ms=now,
                 )
                 self._settle(batch, pair, EventType.PAIR_FAILED, **told)

@@ -12,7 +12,7 @@
 --   attempts  hash    pair -> leases given
 --   deaths    hash    pair -> leases that ran out
 --   done      string  bitmap, a bit a pair
---   failures  hash    pair -> JSON {failed_ms, attempts, progress, failure}
+--   failures  hash    pair -> JSON {failed_ms, attempts, failure}
 --   events    stream  type, pair, at_ms, data
 --   active    zset    batch -> when last swept; ms; every batch that has unsettled pairs
 --   unreported zset   batch -> from when its missing report may be asked for; ms

@@ -37,8 +37,9 @@ local function settle(batch, pair, outcome, now, data)
   return close_if_over(batch, now)
 end
 
--- Keep why the pair failed; `failure` is JSON of kind and message, and of content and style where known.
+-- Keep why the pair failed; `failure` is JSON of kind and message, and of content and style where its worker
+-- tells them.
 local function keep_failure(pair, now, failure)
-  redis.call('HSET', K.failures, pair, string.format('{"failed_ms":%.0f,"attempts":%s,"progress":%s,"failure":%s}',
-    now, redis.call('HGET', K.attempts, pair) or '0', redis.call('HGET', K.progress, pair) or '{}', failure))
+  redis.call('HSET', K.failures, pair, string.format('{"failed_ms":%.0f,"attempts":%s,"failure":%s}',
+    now, redis.call('HGET', K.attempts, pair) or '0', failure))
 end
