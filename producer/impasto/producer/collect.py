@@ -11,14 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from impasto.producer.sources import RAW_EXTENSIONS, Candidate, Rejected, extension_of
+from impasto.producer.sources import RAW_EXTENSIONS, Candidate, Rejected, extension_of, rejection
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadPicture, Permanent
 from impasto.shared.jobs import InputRef
 from impasto.shared.layout import InputList, input_key
 from impasto.shared.names import SlugSet
 from impasto.shared.pictures import FORMATS, decode
-from impasto.shared.printable import printable
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
 
@@ -126,10 +125,8 @@ class Collector:
                 picture = decode(data, name=candidate.name, max_pixels=self._deployment.max_input_pixels)
                 format = FORMATS[picture.format]
                 del picture
-        except OSError as error:
-            return Rejected(candidate.name, error.strerror or str(error))
-        except Permanent as error:
-            return Rejected(candidate.name, str(error).removeprefix(f"{printable(candidate.name)}: "))
+        except (OSError, Permanent) as error:
+            return rejection(candidate.name, error)
         sha256 = hashlib.sha256(data).hexdigest()
         if candidate.uri is not None:
             return _Checked(candidate, sha256, len(data), candidate.uri)

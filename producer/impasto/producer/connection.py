@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import redis
+from celery import Celery
 
 from impasto.producer.local.runfile import find_running, locate
 from impasto.shared.batches import BatchFiles
@@ -24,6 +25,7 @@ class Connection:
 
     deployment: Deployment
     redis: redis.Redis
+    app: Celery
     ledger: Ledger
     store: ObjectStore
     batches: BatchFiles
@@ -38,6 +40,7 @@ class Connection:
         self.store.check()
 
     def close(self) -> None:
+        self.app.close()
         self.redis.close()
 
 
@@ -54,8 +57,9 @@ def connect_to(deployment: Deployment) -> Connection:
     ledger = RedisLedger(client, namespace=located.namespace)
     store = open_deployment_store(located)
     batches = BatchFiles(store)
-    dispatcher = Dispatcher(make_app(located, located.redis_url), ledger, batches, located, client)
-    return Connection(located, client, ledger, store, batches, dispatcher)
+    app = make_app(located, located.redis_url)
+    dispatcher = Dispatcher(app, ledger, batches, located, client)
+    return Connection(located, client, app, ledger, store, batches, dispatcher)
 
 
 def _same_store(located: Deployment) -> None:

@@ -79,7 +79,7 @@ def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
         try:
             _expand(text, found, list_objects)
         except (Permanent, OSError) as error:
-            found.rejected.append(Rejected(readable(text), _reason(error)))
+            found.rejected.append(rejection(readable(text), error))
             continue
         if (len(found.candidates), len(found.rejected)) == before[:2]:
             skipped = found.skipped - before[2]
@@ -98,8 +98,13 @@ def extension_of(name: str) -> str:
     return os.path.splitext(name)[1].lower().removeprefix(".")
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+def rejection(name: str, error: Exception) -> Rejected:
+    """The input with what is wrong with it, which need not say its name once more."""
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    shown = printable(name)
+    for prefix in (f"{shown}: ", f"input {shown} is refused: ", f"input {shown} "):
+        reason = reason.removeprefix(prefix)
+    return Rejected(name, reason)
 
 
 def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
@@ -158,7 +163,7 @@ def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
         try:
             _walk(path, found, above | {identity})
         except OSError as error:
-            found.rejected.append(Rejected(readable(path), _reason(error)))
+            found.rejected.append(rejection(readable(path), error))
 
 
 def _add_found(path: str, found: Found) -> None:
@@ -172,7 +177,7 @@ def _add_found(path: str, found: Found) -> None:
         else:
             found.skipped += 1
     except OSError as error:
-        found.rejected.append(Rejected(readable(path), _reason(error)))
+        found.rejected.append(rejection(readable(path), error))
 
 
 def _expand_glob(pattern: str, found: Found) -> None:
@@ -209,8 +214,3 @@ def _parts_match(key: Sequence[str], pattern: Sequence[str]) -> bool:
     if pattern[0] == "**":
         return any(_parts_match(key[skip:], pattern[1:] or ["*"]) for skip in range(len(key)))
     return bool(key) and fnmatchcase(key[0], pattern[0]) and _parts_match(key[1:], pattern[1:])
-
-
-def named_plainly(rejected: Rejected) -> str:
-    """For people: one line, what can't be printed escaped."""
-    return f"{printable(rejected.input)}: {rejected.error}"

@@ -30,27 +30,29 @@ def updates(ledger: Ledger, batch: str, *, every_seconds: float, after: str) -> 
     A ledger that stops answering is waited for. Raises NoSuchBatch at once, and LedgerUnavailable when the
     first question is not answered.
     """
-    events: list[Event] = []
-    first = True
+    untold: list[Event] = []
+    block_seconds = 0.0
+
+    def read_events(block_seconds: float) -> None:
+        nonlocal after
+        untold.extend(ledger.events(batch, after=after, block_seconds=block_seconds))
+        after = untold[-1].id if untold else after
+
     while True:
         try:
-            # The status is asked after the events were read, so the last update never lacks its last event.
+            read_events(block_seconds)
             status = ledger.status(batch)
             running = ledger.running(batch) if status.running else []
             if status.is_over:
-                events += ledger.events(batch, after=after)
+                # What happened between the two questions belongs to the last update.
+                read_events(0.0)
         except Transient:
-            if first:
+            if block_seconds == 0:
                 raise
             time.sleep(every_seconds)
             continue
-        first = False
-        yield Update(status, running, tuple(events))
+        yield Update(status, running, tuple(untold))
         if status.is_over:
             return
-        after = events[-1].id if events else after
-        try:
-            events = ledger.events(batch, after=after, block_seconds=every_seconds)
-        except Transient:
-            events = []
-            time.sleep(every_seconds)
+        untold.clear()
+        block_seconds = every_seconds

@@ -45,7 +45,11 @@ class Screen:
     def note(self, text: str) -> None:
         """One line, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(one_line(text)))
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """One line, quiet or not."""
+        self._console.print(Text(one_line(text)))
 
     @contextmanager
     def transfer(self) -> Iterator[OnProgress]:

@@ -16,7 +16,7 @@ from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOpti
 from impasto.producer.cli.screen import Screen, counted, interruptible
 from impasto.producer.cli.watch import follow
 from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused
-from impasto.producer.sources import Rejected, named_plainly
+from impasto.producer.sources import Rejected
 from impasto.shared.errors import BadSettings
 from impasto.shared.settings import PRESETS, StyleSettings
 
@@ -133,6 +133,8 @@ def submit(
         if watch and submission.batch is not None:
             raise typer.Exit(follow(client, submission.batch, screen, as_json_=json_, final_only=True))
         if submission.batch is not None:
+            if not client.connection.ledger.workers():
+                screen.note("no worker is alive: it waits until one is (impasto up, or impasto worker)")
             screen.note(f"watch it: impasto watch {submission.batch}")
 
 
@@ -212,7 +214,7 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
 
 def _name_rejected(screen: Screen, rejected: Sequence[Rejected]) -> None:
     for one in rejected:
-        screen.note(f"rejected: {named_plainly(one)}")
+        screen.warn(f"rejected: {one.input}: {one.error}")
 
 
 def _rejected_fields(rejected: Sequence[Rejected]) -> list[dict[str, str]]:

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from impasto.producer.collect import Collected, Collector, Progress
+from impasto.producer.sources import find
+from impasto.shared.deployment import Deployment
+from impasto.shared.errors import StoreUnavailable
+from impasto.shared.store import ObjectStore
+from impasto.shared.store.folder import FolderStore
+from impasto.shared.store.inputs import InputReader
+
+MakePicture = Callable[..., bytes]
+
+
+class CountingStore(FolderStore):
+    """A folder that counts its puts, and fails on demand."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.puts = 0
+        self.is_down = False
+
+    def put(self, key: str, data: bytes, *, content_type: str, metadata: object = None) -> None:
+        if self.is_down:
+            raise StoreUnavailable("the store is down")
+        self.puts += 1
+        super().put(key, data, content_type=content_type)
+
+
+def collect(
+    folder: Path,
+    deployment: Deployment,
+    store: ObjectStore,
+    *,
+    upload: bool = True,
+    keep_places: bool = False,
+    progress: list[Progress] | None = None,
+) -> Collected:
+    reader = InputReader(store, limit_bytes=deployment.max_input_bytes)
+    candidates = find([folder], list_objects=reader.list).candidates
+    on_progress = None if progress is None else progress.append
+    collector = Collector(deployment, store, reader, upload=upload)
+    return collector.collect("contents", candidates, keep_places=keep_places, on_progress=on_progress)
+
+
+def test_each_input_lies_in_the_store_under_its_digest_and_format(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    collected = collect(photos, deployment, store)
+    for ref, name, extension in zip(
+        collected.refs, ("a.PNG", "b.jpg", "deep/c.webp"), ("png", "jpg", "webp"), strict=True
+    ):
+        data = (photos / name).read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        assert ref is not None
+        assert (ref.sha256, ref.size_bytes, ref.name) == (digest, len(data), f"{photos}/{name}")
+        assert ref.uri == f"store:inputs/{digest}.{extension}"
+        info = store.head(ref.uri.removeprefix("store:"))
+        assert info is not None
+        assert info.content_type == f"image/{'jpeg' if extension == 'jpg' else extension}"
+    assert collected.rejected == []
+
+
+def test_what_is_there_is_not_uploaded_again(photos: Path, deployment: Deployment, tmp_path: Path) -> None:
+    store = CountingStore(tmp_path / "counted")
+    collect(photos, deployment, store)
+    assert store.puts == 3
+    collect(photos, deployment, store)
+    assert store.puts == 3
+
+
+def test_a_check_alone_uploads_nothing(photos: Path, deployment: Deployment, tmp_path: Path) -> None:
+    store = CountingStore(tmp_path / "counted")
+    assert len(collect(photos, deployment, store, upload=False).refs) == 3
+    assert store.puts == 0
+
+
+def test_equal_bytes_are_one_input_unless_places_matter(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    (photos / "z.jpg").write_bytes((photos / "b.jpg").read_bytes())
+    once = collect(photos, deployment, store)
+    assert (len(once.refs), once.duplicates) == (3, 1)
+    placed = collect(photos, deployment, store, keep_places=True)
+    assert (len(placed.refs), placed.duplicates) == (4, 0)
+    assert len({ref.slug for ref in placed.refs if ref is not None}) == 4
+
+
+def test_rejected_inputs_leave_a_gap_where_places_matter(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    (photos / "b.jpg").write_bytes(b"")
+    assert [ref is None for ref in collect(photos, deployment, store, keep_places=True).refs] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_files_of_one_name_in_many_folders_have_slugs_of_their_own(
+    tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    for shade, name in enumerate(("x/IMG.png", "y/img.png", "z/img-2.png")):
+        (tmp_path / "many" / name).parent.mkdir(parents=True)
+        (tmp_path / "many" / name).write_bytes(make_picture(shade))
+    refs = collect(tmp_path / "many", deployment, store).refs
+    assert len({ref.slug.casefold() for ref in refs if ref is not None}) == 3
+
+
+def odd_pictures(folder: Path, make_picture: MakePicture) -> None:
+    """What people have in their folders, by whether it can be styled."""
+    good, bad = folder / "good", folder / "bad"
+    good.mkdir(parents=True)
+    bad.mkdir()
+    (good / "cmyk.jpg").write_bytes(make_picture(10, format="JPEG", mode="CMYK"))
+    (good / "grey.png").write_bytes(make_picture(11, mode="L"))
+    (good / "sixteen.png").write_bytes(make_picture(12, mode="I;16"))
+    (good / "transparent.png").write_bytes(make_picture(13, mode="RGBA"))
+    (good / "a name\nof two lines.png").write_bytes(make_picture(14))
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (0, 200)]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    (good / "animated.gif").write_bytes(out.getvalue())
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (24, 16), (9, 9, 9)).save(out, "JPEG", exif=exif)
+    (good / "rotated.jpg").write_bytes(out.getvalue())
+
+    whole = make_picture(15, format="JPEG")
+    (bad / "cut short.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    (bad / "empty.jpg").write_bytes(b"")
+    (bad / "text.png").write_text("not a picture")
+    (bad / "raw.NEF").write_bytes(b"MM\0*")
+    (bad / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (bad / "tiny.png").write_bytes(make_picture(16))
+    Image.new("RGB", (3, 3)).save(bad / "tiny.png")
+
+
+def test_each_odd_picture_is_taken_or_named_with_a_reason(
+    tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    odd_pictures(tmp_path / "odd", make_picture)
+    taken = collect(tmp_path / "odd" / "good", deployment, store)
+    assert (len(taken.refs), taken.rejected) == (7, [])
+    refused = collect(tmp_path / "odd" / "bad", deployment, store)
+    assert refused.refs == []
+    reasons = {Path(one.input).name: one.error for one in refused.rejected}
+    assert {name: word in reasons[name] for name, word in EXPECTED_REASONS.items()} == dict.fromkeys(
+        EXPECTED_REASONS, True
+    )
+    assert reasons.keys() == EXPECTED_REASONS.keys()
+    assert not any(str(tmp_path) in reason for reason in reasons.values())
+
+
+EXPECTED_REASONS = {
+    "cut short.jpg": "cut short",
+    "empty.jpg": "empty",
+    "text.png": "no picture",
+    "raw.NEF": "export it as TIFF or JPEG",
+    "phone.heic": "HEIC",
+    "tiny.png": "3 × 3 px",
+}
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"), [({"max_input_bytes": 40}, "MAX_INPUT_BYTES"), ({"max_input_pixels": 300}, "pixels")]
+)
+def test_too_large_inputs_are_refused_by_name(
+    photos: Path, tmp_path: Path, store: FolderStore, limit: dict[str, int], word: str
+) -> None:
+    strict = Deployment(state=tmp_path, **limit)  # type: ignore[arg-type]
+    collected = collect(photos, strict, store)
+    assert len(collected.rejected) == 3
+    assert all(word in one.error for one in collected.rejected)
+
+
+def test_a_file_that_vanished_or_may_not_be_read_is_rejected_alone(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    reader = InputReader(store, limit_bytes=1000)
+    candidates = find([photos], list_objects=reader.list).candidates
+    (photos / "b.jpg").unlink()
+    collected = Collector(deployment, store, reader).collect("contents", candidates)
+    assert [(Path(one.input).name, one.error) for one in collected.rejected] == [
+        ("b.jpg", "No such file or directory")
+    ]
+    assert len(collected.refs) == 2
+
+
+def test_a_store_that_fails_ends_the_whole_collecting(
+    photos: Path, deployment: Deployment, tmp_path: Path
+) -> None:
+    store = CountingStore(tmp_path / "counted")
+    store.is_down = True
+    with pytest.raises(StoreUnavailable):
+        collect(photos, deployment, store)
+
+
+def test_progress_counts_up_to_all_inputs_and_all_bytes(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    progress: list[Progress] = []
+    collect(photos, deployment, store, progress=progress)
+    total = sum((photos / name).stat().st_size for name in ("a.PNG", "b.jpg", "deep/c.webp"))
+    assert [step.items for step in progress] == [1, 2, 3]
+    assert progress[-1] == Progress("contents", 3, 3, total, total)

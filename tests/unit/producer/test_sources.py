@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from impasto.producer.sources import Found, find
+from impasto.shared.errors import InputRefused, StoreUnavailable
+
+
+def no_s3(url: str) -> Iterator[tuple[str, int]]:
+    raise InputRefused(f"input {url} is refused: it lies elsewhere")
+
+
+def found(*sources: str | Path, bucket: dict[str, int] | None = None) -> Found:
+    """`bucket`: addresses and sizes, listed as an InputReader lists."""
+    if bucket is None:
+        return find(sources, list_objects=no_s3)
+
+    def listed(url: str) -> Iterator[tuple[str, int]]:
+        if url in bucket:
+            yield url, bucket[url]
+        else:
+            yield from ((uri, size) for uri, size in sorted(bucket.items()) if uri.startswith(f"{url}/"))
+
+    return find(sources, list_objects=listed)
+
+
+def names(result: Found, folder: Path) -> list[str]:
+    return [os.path.relpath(candidate.name, folder) for candidate in result.candidates]
+
+
+def test_a_folder_gives_its_pictures_in_order_and_counts_the_rest(photos: Path) -> None:
+    result = found(photos)
+    assert names(result, photos) == ["a.PNG", "b.jpg", "deep/c.webp"]
+    assert (result.skipped, result.rejected) == (4, [])
+
+
+def test_a_file_that_is_named_is_never_passed_over(photos: Path) -> None:
+    result = found(photos / "a.xmp", photos / ".hidden.jpg")
+    assert names(result, photos) == ["a.xmp", ".hidden.jpg"]
+    assert result.skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["b.jpg"]),
+        ("**", ["a.PNG", "b.jpg", "deep/c.webp"]),
+        ("**/*.webp", ["deep/c.webp"]),
+        ("d*", ["deep/c.webp"]),
+        ("[ab].*", ["a.PNG", "b.jpg"]),
+    ],
+)
+def test_a_glob_gives_what_a_shell_would_make_of_it(photos: Path, pattern: str, expected: list[str]) -> None:
+    result = found(f"{photos}/{pattern}")
+    assert (names(result, photos), result.rejected) == (expected, [])
+
+
+def test_a_name_that_looks_like_a_pattern_is_found_as_a_name(photos: Path) -> None:
+    odd = photos / "x[1].png"
+    odd.write_bytes(b"whatever")
+    assert names(found(odd), photos) == ["x[1].png"]
+
+
+def test_file_addresses_are_paths(photos: Path) -> None:
+    assert names(found((photos / "b.jpg").as_uri()), photos) == ["b.jpg"]
+
+
+def test_each_source_that_gives_nothing_is_named_with_its_reason_and_the_rest_goes_on(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no picture")
+    os.mkfifo(tmp_path / "pipe.png")
+    result = found(
+        tmp_path / "nowhere",
+        tmp_path / "texts",
+        f"{tmp_path}/*.tiff",
+        "http://somewhere/a.jpg",
+        "s3://elsewhere/a",
+        "",
+        tmp_path / "pipe.png",
+        photos / "b.jpg",
+    )
+    assert names(result, photos) == ["b.jpg"]
+    assert {one.input.removeprefix(f"{tmp_path}/"): one.error for one in result.rejected} == {
+        "nowhere": "nothing is there",
+        "texts": "no picture among its 1 files",
+        "*.tiff": "nothing is there",
+        "http://somewhere/a.jpg": "addresses of this kind are not read: give a path or s3://bucket/prefix",
+        "s3://elsewhere/a": "it lies elsewhere",
+        "": "it is no name",
+        "pipe.png": "it is neither a file nor a folder",
+    }
+
+
+def test_links_that_go_in_a_circle_end(photos: Path) -> None:
+    (photos / "deep" / "up").symlink_to(photos)
+    assert names(found(photos), photos) == ["a.PNG", "b.jpg", "deep/c.webp"]
+
+
+def test_a_link_to_nothing_is_named(photos: Path) -> None:
+    (photos / "gone.png").symlink_to(photos / "never-there")
+    result = found(photos)
+    assert len(result.candidates) == 3
+    assert [(Path(one.input).name, one.error) for one in result.rejected] == [
+        ("gone.png", "No such file or directory")
+    ]
+
+
+def test_bytes_that_are_no_text_in_a_name_are_shown_as_such_and_found_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff.jpg")).write_bytes(b"x")
+    (candidate,) = found(tmp_path).candidates
+    assert candidate.name.endswith("a\N{REPLACEMENT CHARACTER}.jpg")
+    assert candidate.path is not None
+    assert candidate.path.read_bytes() == b"x"
+
+
+BUCKET = {
+    "s3://b/in/a.jpg": 1,
+    "s3://b/in/2024/b.png": 2,
+    "s3://b/in/2024/x/c.png": 3,
+    "s3://b/in/.thumbs/d.png": 4,
+    "s3://b/in/notes.txt": 5,
+    "s3://b/inside/e.png": 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "skipped"),
+    [
+        ("s3://b/in", ["in/2024/b.png", "in/2024/x/c.png", "in/a.jpg"], 2),
+        ("s3://b/in/", ["in/2024/b.png", "in/2024/x/c.png", "in/a.jpg"], 2),
+        ("s3://b/in/a.jpg", ["in/a.jpg"], 0),
+        ("s3://b/in/notes.txt", ["in/notes.txt"], 0),
+        ("s3://b/in/*/*.png", ["in/2024/b.png"], 1),
+        ("s3://b/in/**/c.png", ["in/2024/x/c.png"], 0),
+        ("s3://b/in/**", ["in/2024/b.png", "in/2024/x/c.png", "in/a.jpg"], 2),
+        ("s3://b/i*/?.png", ["inside/e.png"], 0),
+    ],
+)
+def test_s3_folders_objects_and_globs(source: str, expected: list[str], skipped: int) -> None:
+    result = found(source, bucket=BUCKET)
+    assert [candidate.uri for candidate in result.candidates] == [f"s3://b/{key}" for key in expected]
+    assert (result.skipped, result.rejected) == (skipped, [])
+
+
+def test_a_store_that_does_not_answer_is_no_fault_of_the_source() -> None:
+    def down(url: str) -> Iterator[tuple[str, int]]:
+        raise StoreUnavailable(f"{url} does not answer")
+
+    with pytest.raises(StoreUnavailable):
+        find(["s3://b/in"], list_objects=down)
