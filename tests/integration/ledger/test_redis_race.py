@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ledger_contract import finish, opened
-from servers import RedisServer
-
 from impasto.shared.ledger import Lease
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
+from ledger_contract import finish, opened
+from servers import RedisServer
 
 PAIRS = 120
 WORKERS = 4
