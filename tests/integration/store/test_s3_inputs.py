@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadPicture, InputRefused, StoreUnavailable
 from impasto.shared.jobs import InputRef
 from impasto.shared.store.folder import FolderStore
-from impasto.shared.store.inputs import InputReader
+from impasto.shared.store.inputs import InputReader, open_input_reader
 from impasto.shared.store.s3 import S3Store
 from impasto.shared.store.s3_bucket import S3Bucket
 from s3_server import S3Server
@@ -99,12 +100,15 @@ def test_a_prefix_is_listed_as_a_folder_without_its_neighbours(
 def test_a_folder_store_reads_inputs_from_s3_too(
     tmp_path: Path, foreign: S3Bucket, s3_server: S3Server
 ) -> None:
-    reader = InputReader(
-        FolderStore(tmp_path),
-        allowed_prefixes=[f"s3://{foreign.name}/a"],
-        limit_bytes=100,
-        s3=s3_server.access(),
+    access = s3_server.access()
+    deployment = Deployment(
+        s3_endpoint_url=access.endpoint_url,
+        s3_access_key_id=access.access_key_id,
+        s3_secret_access_key=access.secret_access_key,
+        input_prefixes=(f"s3://{foreign.name}/a",),
+        _env_file=None,
     )
+    reader = open_input_reader(deployment, FolderStore(tmp_path))
     assert reader.read(ref(f"s3://{foreign.name}/a/1.png")) == DATA
 
 

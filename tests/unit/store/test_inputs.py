@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from contextlib import suppress
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.shared.errors import BadPicture, BadSettings, InputRefused
+from impasto.shared.errors import BadPicture, BadSettings, ImpastoError, InputRefused, StoreUnavailable
 from impasto.shared.jobs import InputRef
 from impasto.shared.store.folder import FolderStore
-from impasto.shared.store.inputs import InputReader, read_input
+from impasto.shared.store.inputs import InputReader
 
 PNG = "image/png"
 DATA = b"a picture"
@@ -127,11 +128,14 @@ def test_a_name_with_line_breaks_stays_on_one_line(reader: InputReader) -> None:
 @pytest.mark.parametrize("address", ["store:inputs/cat.png", "{folder}/cat%20é.png"])
 def test_an_input_larger_than_the_limit_is_not_read(store: FolderStore, folder: Path, address: str) -> None:
     store.put("inputs/cat.png", DATA, content_type=PNG)
-    read = {"store": store, "allowed_prefixes": [folder.as_uri()]}
     uri = address.format(folder=folder.as_uri())
-    assert read_input(ref(uri), **read, limit_bytes=len(DATA)) == DATA  # type: ignore[arg-type]
+    whole, short = (
+        InputReader(store, allowed_prefixes=[folder.as_uri()], limit_bytes=limit_bytes)
+        for limit_bytes in (len(DATA), len(DATA) - 1)
+    )
+    assert whole.read(ref(uri)) == DATA
     with pytest.raises(BadPicture, match=r"my cat\.png.*8 bytes.*IMPASTO_MAX_INPUT_BYTES"):
-        read_input(ref(uri), **read, limit_bytes=len(DATA) - 1)  # type: ignore[arg-type]
+        short.read(ref(uri))
 
 
 def test_bytes_other_than_those_submitted_are_refused(reader: InputReader) -> None:
@@ -149,6 +153,28 @@ def test_a_pipe_or_a_folder_is_no_input(reader: InputReader, folder: Path) -> No
             reader.read(ref(uri))
         with pytest.raises(InputRefused, match="regular file"):
             reader.head(uri)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(errno.EACCES, InputRefused), (errno.EIO, StoreUnavailable), (errno.ESTALE, StoreUnavailable)],
+)
+def test_a_file_that_can_not_be_read_is_refused_or_may_pass(
+    reader: InputReader,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[ImpastoError],
+) -> None:
+    # Whoever runs the tests may be root, whom the file system refuses nothing.
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    uri = (folder / "cat é.png").as_uri()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(kind, match="cat é"):
+            reader.read(ref(uri))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from impasto.shared.deployment import Deployment
 from impasto.shared.errors import (
     BadPicture,
     BadSettings,
@@ -26,9 +27,9 @@ from impasto.shared.printable import printable
 from impasto.shared.store.interface import ObjectInfo, ObjectStore
 from impasto.shared.store.keys import checked_key
 from impasto.shared.store.open import file_path
+from impasto.shared.store.s3_access import S3Access
 
 if TYPE_CHECKING:
-    from impasto.shared.store.s3_access import S3Access
     from impasto.shared.store.s3_bucket import S3Bucket
 
 STORE_FOLDERS: Final = ("inputs", "outputs")
@@ -37,16 +38,21 @@ STORE_FOLDERS: Final = ("inputs", "outputs")
 _MEND: Final = "move it there, or add its folder to IMPASTO_INPUT_PREFIXES"
 
 
-def read_input(
-    ref: InputRef,
-    *,
-    store: ObjectStore,
-    allowed_prefixes: Sequence[str],
-    limit_bytes: int,
-    s3: S3Access | None = None,
-) -> bytes:
-    """One input by `InputReader.read`."""
-    return InputReader(store, allowed_prefixes=allowed_prefixes, limit_bytes=limit_bytes, s3=s3).read(ref)
+def open_input_reader(deployment: Deployment, store: ObjectStore, *, threads: int = 16) -> InputReader:
+    """The deployment's reader. Raises BadSettings for a prefix that is no place, or half a key for S3."""
+    s3 = S3Access(
+        deployment.s3_endpoint_url,
+        deployment.s3_region,
+        deployment.s3_access_key_id,
+        deployment.s3_secret_access_key,
+        threads=threads,
+    )
+    return InputReader(
+        store,
+        allowed_prefixes=deployment.input_prefixes,
+        limit_bytes=deployment.max_input_bytes,
+        s3=s3,
+    )
 
 
 class InputReader:
@@ -57,8 +63,8 @@ class InputReader:
     where a part of the path does: `s3://bucket/a` does not allow `s3://bucket/ab`. Of files, links and `..`
     are followed first; keys with `..` are refused.
 
-    `s3` is how other buckets are reached; None: as the store's own, or else by boto3's own search. Raises
-    BadSettings for a prefix that is neither.
+    Other buckets are reached as the store's own; where that is a folder, by `s3` or else by boto3's own
+    search. Raises BadSettings for a prefix that is neither.
     """
 
     def __init__(
@@ -170,7 +176,7 @@ class InputReader:
         if isinstance(self._store, S3Store):
             if name == self._store.bucket.name:
                 return self._store.bucket
-            return S3Bucket(self._s3 or self._store.access, name)
+            return S3Bucket(self._store.access, name)
         return S3Bucket(self._s3 or _default_access(), name)
 
     @contextmanager
@@ -254,8 +260,6 @@ def _file_errors(path: str) -> Iterator[None]:
 
 @cache
 def _default_access() -> S3Access:
-    from impasto.shared.store.s3_access import S3Access
-
     return S3Access()
 
 

@@ -14,6 +14,7 @@ from impasto.shared.errors import BadSettings, StoreRefused
 from impasto.shared.printable import printable
 from impasto.shared.store.folder import FolderStore
 from impasto.shared.store.interface import ObjectStore
+from impasto.shared.store.s3_access import S3Access
 
 BUCKET_PATTERN: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 """S3's rule for new buckets' names."""
@@ -39,18 +40,15 @@ def open_store(
         return FolderStore(file_path(url))
     if not url.startswith("s3://"):
         raise BadSettings(f"'{printable(mask_url(url))}' is no store: {_MEND}")
-    if (access_key_id is None) != (secret_access_key is None):
-        raise BadSettings("set both IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY, or neither")
+    secret = SecretStr(secret_access_key) if isinstance(secret_access_key, str) else secret_access_key
+    access = S3Access(endpoint_url, region, access_key_id, secret, threads=threads)
 
-    # Loading boto3 takes longer than all else that a command does on a folder.
+    # Here, since it loads botocore, which takes longer than all else that a command does on a folder.
     from impasto.shared.store.s3 import S3Store
-    from impasto.shared.store.s3_access import S3Access
 
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if re.fullmatch(BUCKET_PATTERN, bucket) is None:
         raise BadSettings(f"'{printable(bucket)}' can be no bucket's name: {_MEND}")
-    secret = SecretStr(secret_access_key) if isinstance(secret_access_key, str) else secret_access_key
-    access = S3Access(endpoint_url, region, access_key_id, secret, threads=threads)
     try:
         return S3Store(access, bucket, prefix.strip("/"))
     except StoreRefused as error:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from pydantic import SecretStr
 
 from impasto.shared.errors import BadSettings
@@ -20,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class S3Access:
-    """A server and how to talk to it. The client is made at first use, once a process (so after any fork)."""
+    """A server and how to talk to it. The client is made at first use, once a process (so after any fork).
+
+    Without a key, boto3 searches for credentials in its own way. Raises BadSettings for half a key.
+    """
 
     endpoint_url: str | None = None
     region: str = "us-east-1"
@@ -30,6 +31,12 @@ class S3Access:
     attempts: int = 8
     connect_timeout_seconds: float = 5
     read_timeout_seconds: float = 60
+
+    def __post_init__(self) -> None:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise BadSettings(
+                "set both IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY, or neither"
+            )
 
     @property
     def endpoint(self) -> str:
@@ -53,6 +60,10 @@ class S3Access:
         return client
 
     def _connect(self) -> S3Client:
+        # Here, since loading boto3 takes longer than all else that most commands do.
+        import boto3
+        from botocore.config import Config
+
         options: dict[str, Any] = {}
         if self.endpoint_url is not None:
             # Imitations have no DNS name a bucket, and some fail at checksums that they don't know.
