@@ -90,25 +90,29 @@ def examine(deployment: Deployment) -> Diagnosis:
 def _examine_server(deployment: Deployment, url: str) -> tuple[list[Check], list[WorkerInfo] | None]:
     try:
         facts = server_facts(url)
-        with connect(url) as client:
-            checks = [
-                Check("redis", Status.OK, f"{server_version(facts)} at {mask_url(url)}"),
-                _writes(facts),
-                _policy(facts),
-                _persistence(facts, client),
-            ]
-            ledger = RedisLedger(client, namespace=deployment.namespace)
-            workers = ledger.workers()
-            if letters := ledger.dead_letters():
-                detail = f"{len(letters)} messages that were no pair jobs; the latest {letters[0].reason}"
-                mend = "mend the program that sends them (docs/protocol.md has the form)"
-                checks.append(Check("messages", Status.WARNING, detail, mend))
-            return checks, workers
     except BadSettings as error:
         return [Check("redis", Status.FAILED, str(error), "mend IMPASTO_REDIS_URL")], None
     except ImpastoError as error:
         mend = "start the server, or mend IMPASTO_REDIS_URL (host, port, password)"
         return [Check("redis", Status.FAILED, str(error), mend)], None
+    with connect(url) as client:
+        checks = [
+            Check("redis", Status.OK, f"{server_version(facts)} at {mask_url(url)}"),
+            _writes(facts),
+            _policy(facts),
+            _persistence(facts, client),
+        ]
+        ledger = RedisLedger(client, namespace=deployment.namespace)
+        try:
+            workers, letters = ledger.workers(), ledger.dead_letters()
+        except ImpastoError as error:
+            mend = "mend what stands above; a server must allow scripts (EVALSHA) on Impasto's keys"
+            return [*checks, Check("ledger", Status.FAILED, str(error), mend)], None
+    if letters:
+        detail = f"{len(letters)} messages that were no pair jobs; the latest {letters[0].reason}"
+        mend = "mend the program that sends them (docs/protocol.md has the form)"
+        checks.append(Check("messages", Status.WARNING, detail, mend))
+    return checks, workers
 
 
 def _writes(facts: Mapping[str, Any]) -> Check:

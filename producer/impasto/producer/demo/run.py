@@ -258,7 +258,7 @@ def show(made: Made, folder: Path, console: Console) -> None:
     here = _command()
     contents, styles = (_shown(folder / "inputs" / name) for name in ("contents", "styles"))
     console.print()
-    console.print(Text("Next, run it with pictures of your own:", style="bold"))
+    console.print(Text("Next, keep it running and give it pictures of your own:", style="bold"))
     console.print(
         f"  {here} up", Text("   (stays; in another terminal:)", style="dim"), sep="", highlight=False
     )

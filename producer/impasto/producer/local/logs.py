@@ -43,11 +43,15 @@ class ChildLog:
         """The last line that says something; empty when there is none."""
         return next((line.strip() for line in reversed(self._last) if line.strip()), "")
 
-    def close(self) -> None:
-        """Take in what was said to the end, and let the file go."""
+    def settle(self) -> None:
+        """Take in what a child that has ended said to its end."""
         if self._reader is not None:
             # A grandchild may hold the pipe open for ever.
             self._reader.join(timeout=1.0)
+
+    def close(self) -> None:
+        """Settle, and let the file go."""
+        self.settle()
         self._file.close()
 
     def _pump(self, pipe: IO[bytes]) -> None:

@@ -180,7 +180,9 @@ class Supervisor:
         return self._children[name].log.path
 
     def last_line(self, name: str) -> str:
-        """The last line that child wrote."""
+        """The last line that child wrote; of one that has ended, its last words."""
+        if self.pid(name) is None:
+            self._children[name].log.settle()
         return self._children[name].log.last_line()
 
     def stop(self, names: Iterable[str] | None = None, *, hurry: Callable[[], bool] = lambda: False) -> None:

@@ -128,7 +128,9 @@ def wait_for_server(supervisor: Supervisor, url: str, stopping: Callable[[], boo
 
     Raises NotRunning when it ends instead, with its last words.
     """
-    facts = wait_until_answering(url, ended=lambda: stopping() or supervisor.pid(NAME) is None)
+    facts = wait_until_answering(
+        url, pid=supervisor.pid(NAME) or 0, ended=lambda: stopping() or supervisor.pid(NAME) is None
+    )
     if facts is None and not stopping():
         raise NotRunning(
             f"the embedded server did not start: {supervisor.last_line(NAME)}; "
@@ -151,6 +153,8 @@ def worker_program(
     as it comes. `folder`: where it works, and so where it looks for a `.env`; None: here.
     """
     variables = {
+        # Threads that wait at OpenMP's barriers spin by default: beside any other load, half the speed.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **environment,
         "IMPASTO_STATE": str(deployment.state),
         "IMPASTO_REDIS_URL": deployment.redis_url or "",

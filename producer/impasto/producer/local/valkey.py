@@ -152,17 +152,18 @@ def server_version(facts: dict[str, Any]) -> str:
 
 
 def wait_until_answering(
-    url: str, *, ended: Callable[[], bool], patience_seconds: float = 600.0
+    url: str, *, pid: int, ended: Callable[[], bool], patience_seconds: float = 600.0
 ) -> dict[str, Any] | None:
-    """The server's INFO once it has loaded its data and answers; None when `ended()` comes first.
+    """The INFO of the server that is process `pid`, once it has loaded its data and answers.
 
-    Raises LedgerUnavailable after `patience_seconds`.
+    None when `ended()` comes first. Raises LedgerUnavailable after `patience_seconds`.
     """
     deadline = time.monotonic() + patience_seconds
     while not ended():
         try:
             facts = server_facts(url)
-            if not facts.get("loading"):
+            # On a port that was taken, somebody else's server may answer before ours has given up.
+            if facts.get("process_id") == pid and not facts.get("loading"):
                 return facts
         except LedgerUnavailable:
             if time.monotonic() > deadline:
