@@ -1,72 +1,23 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import results
 from impasto.producer.fetch import Fetched, fetch
 from impasto.shared import layout
 from impasto.shared.errors import BadSettings
-from impasto.shared.metadata import InputRecord, Losses, LossRecord, OutputMetadata, TimingsSeconds
-from impasto.shared.settings import StyleSettings
 from impasto.shared.store.folder import FolderStore
 
 BATCH = "june-abc234"
 
 
-def put_result(
-    store: FolderStore, stem: str, pixels: bytes, *, sidecar_of: str = BATCH, **overrides: Any
-) -> None:
-    """A pair's picture and metadata, as a worker puts them."""
-    picture = layout.picture_key(BATCH, stem, "png")
-    record = InputRecord(
-        uri="store:inputs/x.png", name="x", sha256="0" * 64, size_bytes=1, width_px=1, height_px=1
-    )
-    loss = LossRecord(step=1, scale_px=16, content=0, style=1, tv=0, total=1)
-    settings = StyleSettings()
-    fields: dict[str, Any] = {
-        "batch": BATCH,
-        "pair": 0,
-        "content": record,
-        "style": record,
-        "settings": settings,
-        "settings_digest": settings.digest(),
-        "fingerprint": "f" * 64,
-        "picture_key": picture,
-        "picture_sha256": hashlib.sha256(pixels).hexdigest(),
-        "picture_bytes": len(pixels),
-        "width_px": 1,
-        "height_px": 1,
-        "network": "vgg19",
-        "weights": "caffe",
-        "weights_digest": "d",
-        "engine_version": "1",
-        "seed": 0,
-        "steps": 1,
-        "losses": Losses(first=loss, last=loss, curve=()),
-        "timings_seconds": TimingsSeconds(),
-        "device": "cpu",
-        "precision": "float32",
-        "peak_memory_bytes": 1,
-        "attempts": 1,
-        "worker": "w",
-        "software": {},
-        "started_at": datetime.now(UTC),
-        "finished_at": datetime.now(UTC),
-        **overrides,
-    }
-    store.put(picture, pixels, content_type="image/png")
-    metadata = OutputMetadata(**fields)
-    store.put(
-        layout.metadata_key(sidecar_of, stem),
-        metadata.model_dump_json().encode(),
-        content_type="application/json",
-    )
+def put_result(store: FolderStore, stem: str, pixels: bytes, **overrides: Any) -> None:
+    results.put_result(store, BATCH, stem, pixels, **overrides)
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from impasto.shared.ledger import RunningPair
 
 
 def pair_name(client: Client, pair: RunningPair) -> str:
-    """`content × style`; the pair's number where the store does not tell."""
+    """`content × style`, without their folders; the pair's number where the store does not tell."""
     content, style = _names(client, pair)
-    return f"{content} × {style}" if content and style else f"pair {pair.pair}"
+    if content is None or style is None:
+        return f"pair {pair.pair}"
+    return f"{content.rpartition('/')[2]} × {style.rpartition('/')[2]}"
 
 
 def running_fields(client: Client, running: Iterable[RunningPair]) -> list[dict[str, Any]]:
