@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import results
 from hands import finish
 from impasto.producer import Client
 from impasto.shared.deployment import Deployment
