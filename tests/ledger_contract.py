@@ -636,7 +636,26 @@ class LedgerContract:
         postpone(ledger, "b", 1, delay=60)
         assert sweep(ledger, empty=True).publish == ()
         assert ledger.control("b", Control.RESUME).state is BatchState.ACTIVE
-        assert sweep(ledger, window=4).publish == (("b", 0), ("b", 2), ("b", 3))
+        assert sweep(ledger, window=4).publish == (("b", 0), ("b", 2), ("b", 3), ("b", 4))
+
+    def test_pairs_that_wait_out_a_backoff_do_not_stall_the_rest(self, ledger: Ledger) -> None:
+        opened(ledger, 10, window=2)
+        for pair in (0, 1):
+            take(ledger, "b", pair)
+            postpone(ledger, "b", pair, delay=600)
+        assert ledger.advance("b", min_window=2) == [2, 3]
+
+    def test_a_fault_that_strikes_every_pair_does_not_walk_through_them_all(self, ledger: Ledger) -> None:
+        opened(ledger, 500, window=2)
+        pairs = [0, 1]
+        struck = 0
+        while pairs:
+            for pair in pairs:
+                take(ledger, "b", pair)
+                postpone(ledger, "b", pair, delay=600)
+            struck += len(pairs)
+            pairs = ledger.advance("b", min_window=2)
+        assert struck == 66
 
     def test_a_resumed_batch_is_swept_before_the_others(self, ledger: Ledger, clock: Clock) -> None:
         for batch in ("a", "b"):

@@ -16,6 +16,7 @@ from impasto.shared.celery_app import queue_keys
 from impasto.shared.ledger import BatchState
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.settings import StyleSettings
+from s3_server import S3Server
 from servers import RedisServer, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
 from workers import eventually
@@ -184,7 +185,7 @@ def test_no_signal_makes_a_pair_fail_however_often_it_comes(
     assert (status.due, status.failed) == (1, 0)
 
 
-def test_a_store_that_goes_away_costs_time_and_no_pair(stage: Stage, tmp_path: Path) -> None:
+def test_a_store_that_refuses_for_a_while_costs_time_and_no_pair(stage: Stage, tmp_path: Path) -> None:
     batch = submit(stage, 2, MINUTE)
     outputs = tmp_path / "store" / "outputs"
     with stage.worker(tmp_path / "worker.log", IMPASTO_MAX_ATTEMPTS="50") as worker:
@@ -197,3 +198,27 @@ def test_a_store_that_goes_away_costs_time_and_no_pair(stage: Stage, tmp_path: P
         eventually(lambda: stage.is_over(batch), what="the batch")
     assert stage.ledger.status(batch).state is BatchState.DONE
     audit(stage, batch)
+
+
+def test_a_result_waits_in_place_for_a_store_that_does_not_answer(
+    valkey: RedisServer, namespace: str, tmp_path: Path
+) -> None:
+    with S3Server() as server:
+        address = {"IMPASTO_STORE_URL": "s3://impasto/prefix", **server.environment}
+        stage = Stage({"IMPASTO_REDIS_URL": valkey.url, "IMPASTO_NAMESPACE": namespace, **address})
+        batch = submit(stage, 2, MINUTE)
+        with stage.worker(tmp_path / "worker.log") as worker:
+            worker.ready()
+            start_running(stage, batch)
+            inputs = {info.key: stage.store.get(info.key) for info in stage.store.list("")}
+            server.stop()
+            eventually(lambda: worker.has("store.waiting"), seconds=120, what="a put without an answer")
+            server.start()
+            # This server forgets what it held; a real one would not.
+            for key, data in inputs.items():
+                stage.store.put(key, data, content_type="application/octet-stream")
+            eventually(lambda: stage.is_over(batch), seconds=120, what="the batch")
+            assert len(worker.events("pair.started")) == 2
+        assert stage.ledger.status(batch).state is BatchState.DONE
+        audit(stage, batch)
+        stage.close()

@@ -6,6 +6,7 @@ test for each.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 from celery import Celery
@@ -31,6 +32,7 @@ def celery_settings(deployment: Deployment, redis_url: str) -> dict[str, Any]:
     namespace = deployment.namespace
     return {
         "broker_url": redis_url,
+        **_encrypted(redis_url),
         "broker_transport_options": {
             "visibility_timeout": deployment.visibility_seconds,
             "priority_steps": list(PRIORITY_STEPS),
@@ -68,6 +70,13 @@ def celery_settings(deployment: Deployment, redis_url: str) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
     }
+
+
+def _encrypted(redis_url: str) -> dict[str, Any]:
+    """kombu would take any certificate for `rediss://`; redis-py, beside it, does not."""
+    if not redis_url.startswith("rediss://") or "ssl_cert_reqs" in redis_url:
+        return {}
+    return {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}}
 
 
 def queue_keys(deployment: Deployment) -> list[str]:

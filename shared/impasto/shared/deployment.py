@@ -69,6 +69,9 @@ class Deployment(BaseSettings):
     max_deaths: int = Field(3, ge=1, description="how many workers a pair may kill before it fails")
     retry_base_seconds: float = Field(2, gt=0, description="first backoff; doubles with each attempt")
     retry_max_seconds: float = Field(300, gt=0, description="longest backoff")
+    store_patience_seconds: float = Field(
+        900, ge=0, description="how long a worker waits in place for a store that does not answer"
+    )
     grace_seconds: float = Field(
         10, ge=0, description="how long SIGTERM lets a pair go on before handing it back"
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ssl
+
 from impasto.shared.celery_app import make_app, queue_keys
 from impasto.shared.deployment import Deployment
 
@@ -17,6 +19,12 @@ def test_a_message_is_acknowledged_after_its_work() -> None:
     assert conf.task_acks_late
     assert conf.worker_prefetch_multiplier == 0
     assert conf.worker_disable_prefetch
+
+
+def test_an_encrypted_server_must_show_a_certificate_that_is_trusted() -> None:
+    required = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    assert make_app(DEPLOYMENT, "rediss://host:1/0").conf.broker_use_ssl == required
+    assert not make_app(DEPLOYMENT, "redis://host:1/0").conf.broker_use_ssl
 
 
 def test_two_namespaces_share_no_key_on_one_server() -> None:

@@ -12,7 +12,7 @@ from impasto.shared.jobs import InputRef
 from impasto.shared.metadata import InputRecord
 from impasto.shared.pictures import DecodedPicture, decode
 from impasto.shared.store import ObjectStore
-from impasto.shared.store.inputs import InputReader
+from impasto.shared.store.inputs import open_input_reader
 from impasto.worker.stopwatch import Stopwatch
 
 _KEPT_PIXELS: Final = 100_000_000
@@ -48,11 +48,7 @@ class Inputs:
     """Reads inputs from where they lie; those with a known digest are read once while they stay in use."""
 
     def __init__(self, store: ObjectStore, deployment: Deployment) -> None:
-        self._reader = InputReader(
-            store,
-            allowed_prefixes=deployment.input_prefixes,
-            limit_bytes=deployment.max_input_bytes,
-        )
+        self._reader = open_input_reader(deployment, store)
         self._max_pixels = deployment.max_input_pixels
         self._recent: OrderedDict[str, Input] = OrderedDict()
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Final
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
@@ -28,6 +28,7 @@ from impasto.shared.store import ObjectStore
 from impasto.worker.engine import Network, StepLosses, StyleResult, TargetCache, stylize
 from impasto.worker.inputs import Input, Inputs
 from impasto.worker.networks import Networks
+from impasto.worker.patience import Patience
 from impasto.worker.stopwatch import Stopwatch
 
 CURVE_POINTS: Final = 100
@@ -78,11 +79,18 @@ class Pipeline:
     """Makes pairs one after another, keeping networks, targets and recent inputs at hand."""
 
     def __init__(
-        self, *, networks: Networks, store: ObjectStore, deployment: Deployment, worker: str
+        self,
+        *,
+        networks: Networks,
+        store: ObjectStore,
+        deployment: Deployment,
+        patience: Patience,
+        worker: str,
     ) -> None:
         self._networks = networks
         self._store = store
         self._inputs = Inputs(store, deployment)
+        self._patiently = patience.with_store
         self._targets = TargetCache()
         self._worker = worker
 
@@ -93,10 +101,10 @@ class Pipeline:
         `on_step` raises.
         """
         started_at, stopwatch = datetime.now(UTC), Stopwatch()
-        content = self._inputs.read(job.content, stopwatch)
-        style = self._inputs.read(job.style, stopwatch)
+        content = self._patiently(lambda: self._inputs.read(job.content, stopwatch))
+        style = self._patiently(lambda: self._inputs.read(job.style, stopwatch))
         work = _Work(job, batch, attempt, content, style, started_at, stopwatch)
-        existing = self._existing(work)
+        existing = self._patiently(lambda: self._existing(work))
         if existing is not None:
             return existing
         network = self._networks.get(job.settings)
@@ -132,11 +140,13 @@ class Pipeline:
             )
         picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
         with stopwatch.phase("upload"):
-            self._store.put(
-                picture_key,
-                encoded.data,
-                content_type=encoded.content_type,
-                metadata=work.object_metadata(),
+            self._patiently(
+                lambda: self._store.put(
+                    picture_key,
+                    encoded.data,
+                    content_type=encoded.content_type,
+                    metadata=work.object_metadata(),
+                )
             )
         metadata = OutputMetadata(
             batch=work.batch,
@@ -170,14 +180,14 @@ class Pipeline:
             started_at=work.started_at,
             finished_at=datetime.now(UTC),
         )
-        body = metadata.model_dump_json(indent=2).encode()
-        self._store.put(work.metadata_key, body, content_type="application/json")
-        self._store.put(
-            layout.result_key(work.fingerprint),
-            ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key).model_dump_json().encode(),
-            content_type="application/json",
-        )
+        pointer = ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key)
+        self._put_json(work.metadata_key, metadata)
+        self._put_json(layout.result_key(work.fingerprint), pointer)
         return metadata
+
+    def _put_json(self, key: str, record: BaseModel) -> None:
+        body = record.model_dump_json(indent=2).encode()
+        self._patiently(lambda: self._store.put(key, body, content_type="application/json"))
 
 
 def summarise(losses: list[StepLosses]) -> Losses:

@@ -30,6 +30,7 @@ from impasto.worker.current import CurrentPair, Stopping
 from impasto.worker.engine import Network
 from impasto.worker.heart import Heart
 from impasto.worker.networks import Networks
+from impasto.worker.patience import Patience
 from impasto.worker.pipeline import Pipeline, software
 from impasto.worker.reporter import Reporter
 from impasto.worker.task import PairTask
@@ -60,6 +61,7 @@ def run_worker(deployment: Deployment) -> int:
     files = BatchFiles(store)
     dispatcher = Dispatcher(app, ledger, files, deployment, client)
     current, stopping = CurrentPair(), Stopping(deployment.grace_seconds)
+    patience = Patience(current, stopping, store_seconds=deployment.store_patience_seconds)
     reporter = Reporter(ledger, files)
     task = PairTask(
         worker=worker,
@@ -67,9 +69,12 @@ def run_worker(deployment: Deployment) -> int:
         ledger=ledger,
         files=files,
         dispatcher=dispatcher,
-        pipeline=Pipeline(networks=networks, store=store, deployment=deployment, worker=worker),
+        pipeline=Pipeline(
+            networks=networks, store=store, deployment=deployment, patience=patience, worker=worker
+        ),
         current=current,
         stopping=stopping,
+        patience=patience,
         on_finished=reporter.ask,
     )
     heart = Heart(

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 
@@ -22,9 +22,9 @@ from impasto.shared.errors import (
     LedgerUnavailable,
     OutOfDeviceMemory,
     Permanent,
+    PoisonPair,
     Stopped,
     StoreRefused,
-    StoreUnavailable,
     Transient,
 )
 from impasto.shared.jobs import PairJob
@@ -34,6 +34,7 @@ from impasto.worker.adopt import adopt
 from impasto.worker.backoff import backoff_seconds
 from impasto.worker.current import CurrentPair, Stopping
 from impasto.worker.engine import StepLosses
+from impasto.worker.patience import Patience
 from impasto.worker.pipeline import Pipeline
 
 log = structlog.get_logger()
@@ -43,8 +44,6 @@ _UNEXPECTED_ATTEMPTS: Final = 2
 _MEMORY_ATTEMPTS: Final = 2
 _PUT_SECONDS: Final = 3.0
 """What encoding and putting need of the grace period after the last step."""
-
-T = TypeVar("T")
 
 
 class PairTask:
@@ -61,6 +60,7 @@ class PairTask:
         pipeline: Pipeline,
         current: CurrentPair,
         stopping: Stopping,
+        patience: Patience,
         on_finished: Callable[[str], None],
     ) -> None:
         self._worker = worker
@@ -71,6 +71,7 @@ class PairTask:
         self._pipeline = pipeline
         self._current = current
         self._stopping = stopping
+        self._patience = patience
         self._on_finished = on_finished
 
     def handle(self, *args: Any, **kwargs: Any) -> None:
@@ -82,7 +83,7 @@ class PairTask:
             self.bury(json.dumps({"args": args, "kwargs": kwargs}, default=repr), str(error))
             return
         try:
-            job = self._patiently(lambda: adopt(job, files=self._files, ledger=self._ledger))
+            job = self._patience.with_ledger(lambda: adopt(job, files=self._files, ledger=self._ledger))
         except Permanent as error:
             self.bury(json.dumps(job.to_wire()), str(error))
             return
@@ -99,11 +100,11 @@ class PairTask:
     def bury(self, raw: str, reason: str) -> None:
         """Keep a message that is no pair job for people to look at."""
         log.error("message.buried", error=reason)
-        self._patiently(lambda: self._ledger.bury(raw, reason))
+        self._patience.with_ledger(lambda: self._ledger.bury(raw, reason))
 
     def _take(self, job: PairJob, batch: str) -> None:
         lease_id = uuid.uuid4().hex
-        answer = self._patiently(
+        answer = self._patience.with_ledger(
             lambda: self._ledger.lease(
                 batch,
                 job.pair,
@@ -127,6 +128,8 @@ class PairTask:
         try:
             if self._stopping.requested:
                 raise HandedBack("the worker is stopping")
+            if lease.deaths >= self._deployment.max_deaths:
+                raise PoisonPair(f"{lease.deaths} workers died of it")
             metadata = self._pipeline.run(
                 job, batch=lease.batch, attempt=lease.attempt, on_step=self._step_watch()
             )
@@ -166,7 +169,7 @@ class PairTask:
         return on_step
 
     def _finish(self, lease: Lease, metadata: OutputMetadata, busy_seconds: float) -> None:
-        settled = self._patiently(
+        settled = self._patience.with_ledger(
             lambda: self._ledger.finish(
                 lease.batch, lease.pair, lease_id=lease.lease_id, busy_seconds=busy_seconds
             )
@@ -183,7 +186,7 @@ class PairTask:
             self._on_finished(lease.batch)
 
     def _give_back(self, job: PairJob, lease: Lease, reason: Stopped) -> None:
-        held = self._patiently(
+        held = self._patience.with_ledger(
             lambda: self._ledger.postpone(
                 lease.batch,
                 lease.pair,
@@ -205,7 +208,7 @@ class PairTask:
     def _settle_fault(self, job: PairJob, lease: Lease, error: Exception) -> None:
         if lease.attempt < self._attempts_allowed(error):
             delay = backoff_seconds(self._deployment, lease.attempt, error)
-            self._patiently(
+            self._patience.with_ledger(
                 lambda: self._ledger.postpone(
                     lease.batch,
                     lease.pair,
@@ -239,7 +242,7 @@ class PairTask:
             style=job.style.name if job else "",
             failed_ms=int(time.time() * 1000),
         )
-        settled = self._patiently(
+        settled = self._patience.with_ledger(
             lambda: self._ledger.fail(lease.batch, lease.pair, lease_id=lease.lease_id, failure=failure)
         )
         log.error("pair.failed", error=failure.message, kind=failure.kind, counted=settled.counted)
@@ -266,22 +269,6 @@ class PairTask:
             self.fail_unreadable(self._dispatcher.advance(batch))
         except Transient as error:
             log.warning("window.not_advanced", error=str(error))
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Repeat until ledger and store answer: a result must not be lost to a server's restart.
-
-        Raises the last error once the grace period of a stop is over.
-        """
-        delay_seconds = 0.2
-        while True:
-            try:
-                return call()
-            except (LedgerUnavailable, StoreUnavailable) as error:
-                if self._stopping.seconds_left <= delay_seconds:
-                    raise
-                log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
-            time.sleep(delay_seconds)
-            delay_seconds = min(5.0, delay_seconds * 2)
 
 
 def _one_line(error: Exception) -> str:

@@ -280,7 +280,8 @@ class Ledger(Protocol):
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         """waiting → due: pairs to publish now, as many as the window has room for.
 
-        The window is `min_window` or twice the number of living workers, whichever is larger. Empty for a
+        The window is `min_window` or twice the number of living workers, whichever is larger; up to 64
+        postponed pairs take no room in it, so that a few bad ones do not stall the rest. Empty for a
         batch that is unknown, paused or cancelled.
         """
 

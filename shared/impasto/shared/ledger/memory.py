@@ -37,6 +37,7 @@ from impasto.shared.ledger.policy import (
     DEAD_LETTERS,
     EMPTY_BROKER_SECONDS,
     PAIRS_A_SWEEP,
+    POSTPONED_OUTSIDE_WINDOW,
     REPORT_AGAIN_SECONDS,
     TOKEN_SECONDS,
     no_such_batch,
@@ -394,7 +395,8 @@ class MemoryLedger:
         return [batch for batch in self._batches.values() if batch.finished_ms is None]
 
     def _advance(self, batch: _Batch, min_window: int, *, most: int) -> list[int]:
-        room = max(min_window, 2 * len(self.workers())) - len(batch.due) - len(batch.runs)
+        postponed = min(len(batch.backoff), POSTPONED_OUTSIDE_WINDOW)
+        room = max(min_window, 2 * len(self.workers())) - (len(batch.due) - postponed) - len(batch.runs)
         pairs: list[int] = []
         while batch.cursor < batch.opening.total and len(pairs) < min(room, most):
             if batch.cursor not in batch.done:

@@ -117,7 +117,7 @@ class InputReader:
         return replace(info, key=uri)
 
     def list(self, url: str) -> Iterator[tuple[str, int]]:
-        """Address and size in bytes of every object below `url`, ascending; of `url` alone if it is one.
+        """Address and size in bytes of every object below `url`; of `url` alone if it is one.
 
         For `s3://bucket/folder` and `store:inputs/…`; raises as `read` does. A folder without objects lists
         nothing.

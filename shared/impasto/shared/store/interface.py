@@ -60,7 +60,10 @@ class ObjectStore(Protocol):
         """None when there is no such object."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose keys start with `prefix`, ascending by key, paged; no content type and metadata."""
+        """Objects whose keys start with `prefix`, paged, in the store's order.
+
+        Without content type and metadata.
+        """
 
     def delete(self, key: str) -> None:
         """Remove the object if there is one."""

@@ -4,7 +4,10 @@
 local function advance(batch, now, min_window, most)
   local living = redis.call('ZCOUNT', K.workers, '(' .. now, '+inf')
   local window = math.max(min_window, 2 * living)
-  local room = window - redis.call('ZCARD', K.due) - redis.call('ZCARD', K.leases)
+  -- A pair that waits out its backoff takes no room, or a handful of bad ones would stall the batch; up to a
+  -- bound, so that a fault which strikes every pair does not walk through them all.
+  local postponed = math.min(redis.call('ZCARD', K.backoff), 64)
+  local room = window - (redis.call('ZCARD', K.due) - postponed) - redis.call('ZCARD', K.leases)
   local pairs_due = {}
   local cursor = batch.cursor
   while #pairs_due < math.min(room, most) and cursor < batch.total do

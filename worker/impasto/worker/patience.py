@@ -1,0 +1,69 @@
+"""Waiting in place for Redis and the store: what was computed must not be lost to a server's restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from impasto.shared.errors import HandedBack, LedgerUnavailable, StoreUnavailable
+from impasto.worker.current import CurrentPair, Stopping
+
+log = structlog.get_logger()
+
+_FIRST_DELAY_SECONDS: Final = 0.2
+_LONGEST_DELAY_SECONDS: Final = 5.0
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Repeats a call while servers do not answer, unless the worker is told to stop."""
+
+    def __init__(self, current: CurrentPair, stopping: Stopping, *, store_seconds: float) -> None:
+        self._current = current
+        self._stopping = stopping
+        self._store_seconds = store_seconds
+
+    def with_ledger(self, call: Callable[[], T]) -> T:
+        """Until ledger and store answer. Raises their error once the grace period of a stop is over."""
+        delay_seconds = _FIRST_DELAY_SECONDS
+        while True:
+            try:
+                return call()
+            except (LedgerUnavailable, StoreUnavailable) as error:
+                if self._stopping.seconds_left <= delay_seconds:
+                    raise
+                log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
+            delay_seconds = _pause(delay_seconds)
+
+    def with_store(self, call: Callable[[], T]) -> T:
+        """Until the store answers, for a pair under way, whose lease the heart renews meanwhile.
+
+        Without another store there is nothing better to do, and a result that waits need not be made again.
+        Raises what orders the pair to stop, HandedBack when the worker must stop, and StoreUnavailable after
+        `store_seconds`: it may be this one object that never answers.
+        """
+        delay_seconds = _FIRST_DELAY_SECONDS
+        deadline = time.monotonic() + self._store_seconds
+        while True:
+            self._current.obey()
+            try:
+                return call()
+            except StoreUnavailable as error:
+                if time.monotonic() + delay_seconds > deadline:
+                    raise
+                if self._stopping.seconds_left <= delay_seconds:
+                    raise HandedBack(
+                        f"the worker is stopping, and the store does not answer: {error}"
+                    ) from error
+                log.warning("store.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
+            delay_seconds = _pause(delay_seconds)
+
+
+def _pause(delay_seconds: float) -> float:
+    """Sleep so long; the next delay."""
+    time.sleep(delay_seconds)
+    return min(_LONGEST_DELAY_SECONDS, delay_seconds * 2)
