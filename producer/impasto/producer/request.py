@@ -67,10 +67,9 @@ class Request:
             raise BadSettings(f"priority is {self.priority}: give 0 (served first) to 9")
         if self.pairs not in ("product", "zip"):
             raise BadSettings(f"pairs is {self.pairs!r}: give product or zip")
-        if self.token is not None and not 1 <= len(self.token) <= 200:
-            raise BadSettings("the token must have 1 to 200 characters")
-        if self.name is not None and not (1 <= len(self.name) <= 200 and self.name.isprintable()):
-            raise BadSettings("the name must have 1 to 200 printable characters")
+        for what, text in (("name", self.name), ("token", self.token)):
+            if text is not None and not (1 <= len(text) <= 200 and text.isprintable()):
+                raise BadSettings(f"the {what} must have 1 to 200 printable characters")
         for what, sources in (("contents", self.contents), ("styles", self.styles)):
             if not sources:
                 raise SubmissionRefused(f"no {what} were given")

@@ -198,8 +198,10 @@ def test_submit_can_stay_until_the_batch_is_over(
         batch = json.loads(process.stdout.readline())["batch"]
         for pair in range(6):
             finish(client, batch, pair)
-        outcome = json.loads(process.stdout.readline())
+        rest, notes = process.communicate()
+        outcome = json.loads(rest)
     assert (process.returncode, outcome["state"], outcome["counts"]["done"]) == (0, "done", 6)
+    assert f"impasto fetch {batch}" in notes
 
 
 def test_pause_and_resume(run: Run, submit: Callable[..., str]) -> None:

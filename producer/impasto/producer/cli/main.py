@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -79,6 +80,9 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and answer with its exit code; errors are one line on stderr."""
     args, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names from everywhere must not end a command on a terminal that knows few characters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         answer = get_command(app).main(args or ["--help"], prog_name="impasto", standalone_mode=False)
         sys.stdout.flush()

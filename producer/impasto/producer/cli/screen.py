@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -57,7 +57,7 @@ class Screen:
         if not self._bars:
             yield _Lines(self).transfer
             return
-        with _progress(self._console) as bars:
+        with _progress(self._console, TimeRemainingColumn()) as bars:
             tasks: dict[str, TaskID] = {}
 
             def show(step: Step) -> None:
@@ -85,12 +85,12 @@ class Screen:
         return self._progress
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, *more: ProgressColumn) -> Progress:
     name = TextColumn(
         "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
     )
     told = TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True))
-    return Progress(name, BarColumn(), told, console=console, transient=False, refresh_per_second=8)
+    return Progress(name, BarColumn(), told, *more, console=console, refresh_per_second=8)
 
 
 class Watching(Protocol):
