@@ -49,6 +49,9 @@ def main() -> None:
     except ImpastoError as error:
         sys.stderr.write(f"impasto demo: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        sys.stderr.write(f"impasto demo: {error}\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,7 +74,7 @@ def run_demo(folder: Path, *, size_px: int = SIZE_PX, steps: int | None = None, 
     folder = folder.absolute()
     state = folder / ".state"
     _refuse_foreign(folder, state)
-    with StopSignals() as signals, only_one(state, "a demo"):
+    with StopSignals() as signals, only_one(state, "a demo", "run it in another folder"):
         supervisor = Supervisor(
             state, say=lambda line: screen.say(console, line), echo=lambda _name, _line: None
         )
@@ -116,8 +115,7 @@ def _perform(
     place_paintings(styles)
     with Client(deployment) as client:
         _wait_for_worker(client, stage, stopping)
-        with _interruptible(stopping):
-            submission = client.submit(contents, styles, settings=settings, name="demo", strict=True)
+        submission = client.submit(contents, styles, settings=settings, name="demo", strict=True)
         batch = str(submission.batch)
         console.print(
             f"Submitted {submission.contents} photographs × {submission.styles} paintings "
@@ -147,8 +145,7 @@ def _wait_for_worker(client: Client, stage: Stage, stopping: Callable[[], bool])
     """Until it has loaded its network; a batch would wait as well, but would look stuck."""
     deadline = time.monotonic() + _STALL_SECONDS
     while not client.connection.ledger.workers():
-        if stopping():
-            raise Interrupted("stopped")
+        _obey(stopping)
         if time.monotonic() > deadline:
             raise TimedOut(f"no worker was ready within {_STALL_SECONDS:g} s; logs are in {stage.logs}")
         stage.keep()
@@ -157,28 +154,31 @@ def _wait_for_worker(client: Client, stage: Stage, stopping: Callable[[], bool])
 
 def _wait(client: Client, batch: str, stage: Stage, stopping: Callable[[], bool]) -> BatchStatus:
     """Until the batch is over, keeping the stage and showing how far it is."""
-    ledger = client.connection.ledger
     last, changed = None, time.monotonic()
     with Screen().watching(partial(pair_name, client)) as bars:
         while True:
-            if stopping():
-                raise Interrupted("stopped")
+            _obey(stopping)
             stage.keep()
-            try:
-                update = Update(ledger.status(batch), ledger.running(batch), ())
-            except Transient:
-                # The server may be down for a moment; the stage restarts it.
-                time.sleep(_LOOK_SECONDS)
-                continue
-            bars.show(update)
-            if update.is_last:
-                return update.status
-            now = update.status.counts(), [pair.progress.get("step") for pair in update.running]
-            if now != last:
-                last, changed = now, time.monotonic()
-            elif time.monotonic() - changed > _STALL_SECONDS:
+            update = _look(client, batch)
+            if update is not None:
+                bars.show(update)
+                if update.is_last:
+                    return update.status
+                now = update.status.counts(), [pair.progress.get("step") for pair in update.running]
+                if now != last:
+                    last, changed = now, time.monotonic()
+            if time.monotonic() - changed > _STALL_SECONDS:
                 raise TimedOut(f"nothing moved for {_STALL_SECONDS:g} s; logs are in {stage.logs}")
             time.sleep(_LOOK_SECONDS)
+
+
+def _look(client: Client, batch: str) -> Update | None:
+    """None while the server is down for a moment; the stage restarts it."""
+    ledger = client.connection.ledger
+    try:
+        return Update(ledger.status(batch), ledger.running(batch), ())
+    except Transient:
+        return None
 
 
 def _wait_for_report(client: Client, batch: str, stage: Stage, stopping: Callable[[], bool]) -> None:
@@ -186,18 +186,14 @@ def _wait_for_report(client: Client, batch: str, stage: Stage, stopping: Callabl
     key = layout.report_key(batch, "json")
     deadline = time.monotonic() + _REPORT_SECONDS
     while client.connection.store.head(key) is None:
-        if stopping():
-            raise Interrupted("stopped")
+        _obey(stopping)
         if time.monotonic() > deadline:
             raise TimedOut(f"no report was written within {_REPORT_SECONDS:g} s; logs are in {stage.logs}")
         stage.keep()
         time.sleep(_LOOK_SECONDS)
 
 
-@contextmanager
-def _interruptible(stopping: Callable[[], bool]) -> Iterator[None]:
-    """What was wished for meanwhile counts as soon as the call is back."""
-    yield
+def _obey(stopping: Callable[[], bool]) -> None:
     if stopping():
         raise Interrupted("stopped")
 

@@ -114,8 +114,11 @@ class Stage:
         self._supervisor.start(program)
 
     def keep(self) -> None:
-        """Restart what died. Raises NotRunning when the worker keeps dying."""
+        """Restart what died. Raises NotRunning when the worker keeps dying, or the S3 server died."""
         self._supervisor.poll()
+        if self._supervisor.exit_codes(_S3):
+            # It keeps everything in memory: a new one would know no batch.
+            raise NotRunning(f"the S3 server ended; its log: {self._supervisor.log_path(_S3)}")
         codes = self._supervisor.exit_codes(self._worker)
         if len(codes) >= _DEATHS_THAT_END_IT:
             last_words = self._supervisor.last_line(self._worker)

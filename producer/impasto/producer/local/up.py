@@ -31,6 +31,7 @@ from impasto.shared.errors import BadSettings, NotInstalled, NotRunning
 from impasto.shared.store.open import open_deployment_store
 
 _LOCK_FILE: Final = "up.lock"
+_MEND: Final = "set IMPASTO_STATE to another folder"
 _GRACE_MARGIN_SECONDS: Final = 10.0
 
 
@@ -61,7 +62,7 @@ def run_up(
     )
     if plans:
         require_worker_extra()
-    with StopSignals() as signals, only_one(deployment.state, "an `impasto up`"):
+    with StopSignals() as signals, only_one(deployment.state, "an `impasto up`", _MEND):
         forget_running(deployment.state)
         supervisor = Supervisor(
             deployment.state,
@@ -187,11 +188,11 @@ def require_worker_extra() -> None:
 
 
 @contextmanager
-def only_one(state: Path, what: str) -> Iterator[None]:
+def only_one(state: Path, what: str, mend: str) -> Iterator[None]:
     """Hold the state folder, made where it is missing, for this process alone.
 
     Raises NotRunning, with `what` as its subject, when another process holds it, BadSettings when the folder
-    can't be written.
+    can't be written; `mend` is what to do instead.
     """
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -201,13 +202,10 @@ def only_one(state: Path, what: str) -> Iterator[None]:
         running = find_running(state)
         who = f"process {running.pid}" if running else "a process that is just starting or stopping"
         raise NotRunning(
-            f"{what} runs on {state} already ({who}): "
-            "stop it with Ctrl-C there, or use another folder (IMPASTO_STATE)"
+            f"{what} runs on {state} already ({who}): stop it with Ctrl-C there, or {mend}"
         ) from error
     except OSError as error:
-        raise BadSettings(
-            f"the state folder {state} can't be used: {error.strerror}; set IMPASTO_STATE to another folder"
-        ) from error
+        raise BadSettings(f"the folder {state} can't be used ({error.strerror}): {mend}") from error
     try:
         yield
     finally:
