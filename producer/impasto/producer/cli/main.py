@@ -41,7 +41,7 @@ app = typer.Typer(
     name="impasto",
     help="Restyle photographs with paintings, in batches: photographs × paintings → pictures with metadata.",
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(up.up)

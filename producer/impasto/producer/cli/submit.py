@@ -63,7 +63,11 @@ def submit(
         list[str], typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more.")
     ],
     preset: Annotated[
-        str, typer.Option(help=f"{', '.join(sorted(PRESETS))}.", autocompletion=known_presets)
+        str,
+        typer.Option(
+            help="gallery (looks best), gatys (the paper) or tutorial (PyTorch's).",
+            autocompletion=known_presets,
+        ),
     ] = DEFAULT_PRESET,
     size: Annotated[
         int | None, typer.Option(metavar="PIXELS", help="Longer side of the results; also --set size_px=.")

@@ -24,7 +24,7 @@ from impasto.producer.client import Client
 def watch(
     batch: BatchArgument = "latest",
     every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="How long nothing new may be shown.")
+        float, typer.Option(metavar="SECONDS", min=0.1, help="An update at least so often.")
     ] = 1.0,
     json_: JsonOption = False,
     quiet: QuietOption = False,
