@@ -1,4 +1,10 @@
-"""Whoever submits, watches and fetches: the client and its answers. Loads no torch."""
+"""Whoever submits, watches and fetches: the client and its answers. Loads no torch.
+
+with Client() as client:
+    batch = client.submit("photos/", "paintings/", name="June", settings={"size_px": 768}).batch
+    client.wait(batch)
+    client.fetch(batch, "restyled/")
+"""
 
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress

@@ -67,14 +67,19 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
     lists = _collect(request, connection.deployment, connection.store, on_progress, upload=True)
     spec = _spec(request, lists, _fresh_id(request, connection.store))
     connection.batches.write(spec, lists.contents, lists.styles)
-    opened = connection.ledger.open(
-        BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
-    )
-    if not opened.created:
-        return _earlier(connection, opened.batch, lists.rejected)
-    # If it can't be published it stands all the same: the workers' next sweep finds what is due.
-    with contextlib.suppress(ImpastoError):
-        connection.dispatcher.advance(spec.batch)
+    try:
+        opened = connection.ledger.open(
+            BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
+        )
+        if not opened.created:
+            return _earlier(connection, opened.batch, lists.rejected)
+        # If it can't be published it stands all the same: the workers' next sweep finds what is due.
+        with contextlib.suppress(ImpastoError):
+            connection.dispatcher.advance(spec.batch)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            f"batch {spec.batch} may have been submitted: impasto status {spec.batch} tells"
+        ) from interrupt
     return Submission(
         spec.batch,
         spec.total,

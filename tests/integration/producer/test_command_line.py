@@ -19,6 +19,7 @@ from hands import fail, finish, lease
 from impasto.producer import Client
 from impasto.producer.cli import main
 from impasto.shared import errors
+from impasto.shared.dispatch import Dispatcher
 
 COMMAND = [sys.executable, "-m", "impasto.producer.cli"]
 
@@ -487,3 +488,24 @@ def complete(typed: str, folder: Path, environment: dict[str, str]) -> list[str]
         env={**os.environ, **environment, **variables},
     )
     return ran.stdout.split()
+
+
+def test_an_interrupt_at_the_last_moment_does_not_deny_the_batch(
+    run: Run, photos: Path, paintings: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Dispatcher, batch: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dispatcher, "advance", interrupted)
+    ran = run("submit", "-c", photos, "-s", paintings, "-q")
+    (status,) = client.batches()
+    assert (ran.code, ran.out) == (130, "")
+    told = f"batch {status.batch} may have been submitted: impasto status {status.batch} tells"
+    assert ran.err == f"impasto: interrupted: {told}\n"
+
+
+def test_quiet_says_nothing_but_what_is_wrong(run: Run, photos: Path, paintings: Path) -> None:
+    assert run("submit", "-c", photos, "-s", paintings, "-q").err == ""
+    (photos / "empty.jpg").write_bytes(b"")
+    told = run("submit", "-c", photos, "-s", paintings, "-q").err
+    assert told == f"rejected: {photos}/empty.jpg: the file is empty\n"

@@ -193,11 +193,11 @@ def megabytes(count: int) -> str:
 
 @contextmanager
 def interruptible(what_stands: str) -> Iterator[None]:
-    """Ctrl-C ends the command with 130 and one line on what stands."""
+    """Ctrl-C ends the command with 130 and one line on what stands; an interrupt may know better."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"impasto: interrupted: {what_stands}", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as interrupt:
+        print(f"impasto: interrupted: {str(interrupt) or what_stands}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(130) from None
 
 
