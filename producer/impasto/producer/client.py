@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +19,7 @@ from impasto.producer.fetch import Fetched
 from impasto.producer.request import Pairs, Request, Sources, Submission, as_sources, make_settings
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, NoSuchBatch, TimedOut
+from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
 from impasto.shared.jobs import PairJob
 from impasto.shared.ledger import BatchState, BatchStatus, Control, Failure, RunningPair
 from impasto.shared.settings import StyleSettings
@@ -175,8 +177,18 @@ class Client:
 
     def failures(self, batch: str) -> list[Failure]:
         """Why each of its failed pairs failed, by pair. Raises NoSuchBatch."""
-        failures = self.connection.ledger.failures(self.find(batch))
-        return sorted(failures, key=lambda failure: failure.pair)
+        found = self.find(batch)
+        failures = sorted(self.connection.ledger.failures(found), key=lambda failure: failure.pair)
+        return [self._named(found, failure) for failure in failures]
+
+    def _named(self, batch: str, failure: Failure) -> Failure:
+        """A pair that killed its workers left nobody who could tell its inputs' names."""
+        if failure.content and failure.style:
+            return failure
+        with suppress(Permanent, IndexError):
+            job = self.connection.batches.job(batch, failure.pair)
+            return replace(failure, content=job.content.name, style=job.style.name)
+        return failure
 
     def cancel(self, batch: str) -> BatchStatus:
         """Start no more of it and stop what runs at its next step; what is done stays. Raises NoSuchBatch."""

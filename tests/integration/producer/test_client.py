@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hands import fail, finish, lease
 
+from hands import fail, finish, lease
 from impasto.producer import BatchState, Client, StyleSettings, SubmissionRefused
+from impasto.producer.local.runfile import Running, write_running
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import (
@@ -260,6 +262,48 @@ def test_failures_carry_the_names_that_people_know(client: Client, photos: Path,
         (1, f"{photos}/photo 0.png", f"{paintings}/painting 1.png"),
         (3, f"{photos}/photo 1.png", f"{paintings}/painting 1.png"),
     ]
+
+
+def test_a_pair_that_killed_its_workers_is_named_all_the_same(
+    client: Client, photos: Path, paintings: Path
+) -> None:
+    batch = submitted(client, photos, paintings)
+    ledger = client.connection.ledger
+    ledger.lease(batch, 2, worker="doomed", lease_id="last", ttl_seconds=0.001)
+    for _ in range(200):
+        swept = ledger.sweep(
+            every_seconds=0.001, republish_seconds=600, broker_is_empty=False, max_deaths=1, min_window=4
+        )
+        if swept.failed:
+            break
+        time.sleep(0.01)
+    (failure,) = client.failures(batch)
+    assert (failure.kind, failure.content, failure.style) == (
+        "poison_pair",
+        f"{photos}/photo 1.png",
+        f"{paintings}/painting 0.png",
+    )
+
+
+def test_another_store_than_that_of_the_workers_here_is_refused(
+    deployment: Deployment, photos: Path, paintings: Path
+) -> None:
+    assert deployment.redis_url is not None
+    elsewhere = Running.this_process(deployment.redis_url, "file:///somewhere/else")
+    write_running(deployment.state, elsewhere)
+    with Client(deployment) as client, pytest.raises(BadSettings, match="file:///somewhere/else"):
+        client.submit(photos, paintings)
+
+
+def test_without_addresses_the_impasto_that_runs_here_is_found(
+    deployment: Deployment, client: Client, photos: Path, paintings: Path
+) -> None:
+    assert deployment.redis_url is not None
+    assert deployment.store_url is not None
+    write_running(deployment.state, Running.this_process(deployment.redis_url, deployment.store_url))
+    with Client(deployment.model_copy(update={"redis_url": None, "store_url": None})) as local:
+        batch = submitted(local, photos, paintings)
+    assert client.status(batch).total == 6
 
 
 @pytest.mark.parametrize(

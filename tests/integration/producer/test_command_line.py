@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import results
 from hands import fail, finish, lease
 from impasto.producer import Client
 from impasto.producer.cli import main
@@ -164,6 +165,21 @@ def test_status_answers_in_json(run: Run, submit: Callable[..., str], client: Cl
     assert (running["pair"], running["step"], running["steps"], running["loss"]) == (1, 5, 10, 0.25)
 
 
+def test_status_tells_people_what_runs(run: Run, submit: Callable[..., str], client: Client) -> None:
+    assert run("status").out == "no batch yet: make one with impasto submit\n"
+    batch = submit("--name", "June")
+    finish(client, batch, 0)
+    lease(client, batch, 1)
+    shown = dict(line.split(maxsplit=1) for line in run("status", batch).out.splitlines())
+    assert shown["batch"] == batch
+    assert shown["pairs"].startswith("1 of 6 done, 1 running")
+    assert shown["running"] == "photo 0.png × painting 1.png, step 5 of 10, on hands"
+    listed = run("status").out.splitlines()
+    assert [line.split()[0] for line in listed] == ["BATCH", batch]
+    client.cancel(batch)
+    assert "1 running" in run("status", batch).out
+
+
 def test_watching_ends_as_the_batch_does(run: Run, submit: Callable[..., str], client: Client) -> None:
     done, failed = submit("--pairs", "product", "--name", "done"), submit("--name", "failed")
     for pair in range(6):
@@ -235,6 +251,24 @@ def test_fetch_takes_what_is_done_and_says_what_is_not(
     }
     assert "6 pairs" in ran.err
     assert (tmp_path / "home").is_dir()
+
+
+def test_fetch_names_what_is_damaged_and_ends_with_1(
+    run: Run, submit: Callable[..., str], client: Client, tmp_path: Path
+) -> None:
+    batch = submit()
+    whole, damaged = (client.pair(batch, pair).output_stem for pair in (0, 1))
+    store = client.connection.store
+    results.put_result(store, batch, whole, b"pixels")
+    results.put_result(store, batch, damaged, b"pixels", picture_sha256="0" * 64)
+    client.cancel(batch)
+    ran = run("fetch", batch, "-o", tmp_path / "home")
+    assert (ran.code, ran.out.split(" (")[0]) == (1, f"1 picture fetched to {tmp_path}/home")
+    assert f"left out: the picture of outputs/{batch}/{damaged}.json is damaged" in ran.err
+    assert "without a picture: 4 pairs (0 failed, 6 cancelled)" in ran.err
+    assert (tmp_path / "home" / f"{whole}.png").read_bytes() == b"pixels"
+    again = run("fetch", batch, "-o", tmp_path / "home", "-q")
+    assert again.out == f"0 pictures fetched to {tmp_path}/home (0 bytes), 1 was there already\n"
 
 
 BAD: list[tuple[list[str], type[errors.ImpastoError], list[str]]] = [

@@ -50,7 +50,8 @@ def fetch(
             }
         )
     else:
-        already = f", {fetched.already} were there already" if fetched.already else ""
+        verb = "was" if fetched.already == 1 else "were"
+        already = f", {fetched.already:,} {verb} there already" if fetched.already else ""
         typer.echo(
             f"{counted(fetched.fetched, 'picture')} fetched to {printable(str(fetched.folder))} "
             f"({megabytes(fetched.bytes)}){already}"
