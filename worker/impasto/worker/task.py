@@ -155,8 +155,8 @@ class PairTask:
                     "step": losses.step,
                     "steps": losses.steps,
                     "loss": losses.total,
-                    "content": losses.content,
-                    "style": losses.style,
+                    "content_loss": losses.content,
+                    "style_loss": losses.style,
                 }
             )
             self._current.obey()
