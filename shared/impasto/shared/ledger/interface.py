@@ -199,7 +199,10 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class RunningPair:
-    """A pair under way; `progress` is what its worker last told (step, steps, loss, content_loss, style_loss)."""
+    """A pair under way.
+
+    `progress` is what its worker last told: step, steps, loss, content_loss, style_loss.
+    """
 
     batch: str
     pair: int
