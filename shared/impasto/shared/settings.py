@@ -140,7 +140,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The PyTorch tutorial's program, as the seed text restates it.
     "tutorial": {},
     # Gatys, Ecker and Bethge 2016: section 3 and the captions of figures 1 to 3, but for the style weight:
-    # their 1 : 1000 belongs to their scaling of the network; with ours it leaves nearly all of the photograph.
+    # their 1 : 1000 belongs to their scaling of the network; with ours it leaves nearly all the photograph.
     "gatys": {
         "pooling": "average",
         "content_layers": ("conv4_2",),
