@@ -154,6 +154,9 @@ def _answer(
     handler.send_response(state)
     for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
         handler.send_header(name, value)
+    if handler.close_connection:
+        # Unsaid, a client may use the connection again in the moment before it is closed.
+        handler.send_header("Connection", "close")
     handler.end_headers()
     if handler.command != "HEAD":
         handler.wfile.write(body)

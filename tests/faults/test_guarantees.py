@@ -16,6 +16,7 @@ from impasto.shared.celery_app import queue_keys
 from impasto.shared.ledger import BatchState
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.settings import StyleSettings
+from faulty_proxy import Fault, FaultyProxy
 from s3_server import S3Server
 from servers import RedisServer, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
@@ -201,22 +202,24 @@ def test_a_store_that_refuses_for_a_while_costs_time_and_no_pair(stage: Stage, t
 
 
 def test_a_result_waits_in_place_for_a_store_that_does_not_answer(
-    valkey: RedisServer, namespace: str, tmp_path: Path
+    valkey: RedisServer, s3_server: S3Server, namespace: str, tmp_path: Path
 ) -> None:
-    with S3Server() as server:
-        address = {"IMPASTO_STORE_URL": "s3://impasto/prefix", **server.environment}
-        stage = Stage({"IMPASTO_REDIS_URL": valkey.url, "IMPASTO_NAMESPACE": namespace, **address})
+    with FaultyProxy(s3_server.endpoint_url) as proxy:
+        address = {**s3_server.environment, "IMPASTO_S3_ENDPOINT_URL": proxy.endpoint_url}
+        stage = Stage(
+            {
+                "IMPASTO_REDIS_URL": valkey.url,
+                "IMPASTO_NAMESPACE": namespace,
+                "IMPASTO_STORE_URL": f"s3://impasto/{namespace}",
+                **address,
+            }
+        )
         batch = submit(stage, 2, MINUTE)
         with stage.worker(tmp_path / "worker.log") as worker:
             worker.ready()
             start_running(stage, batch)
-            inputs = {info.key: stage.store.get(info.key) for info in stage.store.list("")}
-            server.stop()
-            eventually(lambda: worker.has("store.waiting"), seconds=120, what="a put without an answer")
-            server.start()
-            # This server forgets what it held; a real one would not.
-            for key, data in inputs.items():
-                stage.store.put(key, data, content_type="application/octet-stream")
+            with proxy.suffering(Fault.RESET):
+                eventually(lambda: worker.has("store.waiting"), seconds=150, what="a put without an answer")
             eventually(lambda: stage.is_over(batch), seconds=120, what="the batch")
             assert len(worker.events("pair.started")) == 2
         assert stage.ledger.status(batch).state is BatchState.DONE

@@ -25,7 +25,7 @@ def test_the_page_names_every_field() -> None:
 
 def test_the_page_example_is_a_valid_job() -> None:
     page = (DOCS / "protocol.md").read_text()
-    found = re.search(r"args=\[(\{.*?\n    \})\]", page, re.DOTALL)
+    found = re.search(r"args=\[\s*(\{.*?\n        \}),?\s*\],", page, re.DOTALL)
     assert found is not None
     text = re.sub(r",(\s*})", r"\1", found[1])
     job = PairJob.from_wire(json.loads(text))

@@ -49,7 +49,9 @@ def check(
     """Load the network as a worker would, and say whether it could work here."""
     deployment = _deployment(device, threads)
     from impasto.worker.check import check_worker
+    from impasto.worker.logs import configure_logging
 
+    configure_logging("warning", deployment.log_format)
     checks = check_worker(deployment)
     ok = all(item["ok"] for item in checks)
     if as_json:

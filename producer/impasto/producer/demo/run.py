@@ -115,7 +115,9 @@ def _perform(
     place_paintings(styles)
     with Client(deployment) as client:
         _wait_for_worker(client, stage, stopping)
-        submission = client.submit(contents, styles, settings=settings, name="demo", strict=True)
+        submission = client.submit(
+            _shown(contents), _shown(styles), settings=settings, name="demo", strict=True
+        )
         batch = str(submission.batch)
         console.print(
             f"Submitted {submission.contents} photographs × {submission.styles} paintings "
@@ -265,10 +267,15 @@ def show(made: Made, folder: Path, console: Console) -> None:
     )
 
 
+def _relative(path: Path) -> Path:
+    """As short as it can be said from here; inputs keep the names by which they were submitted."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _shown(path: Path) -> str:
     """As short as it can be typed from here."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    return shlex.quote(str(_relative(path)))
 
 
 def _command() -> str:
