@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from faulty_proxy import Fault, FaultyProxy
 from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.ledger import BatchState
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.settings import StyleSettings
-from faulty_proxy import Fault, FaultyProxy
 from s3_server import S3Server
 from servers import RedisServer, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
