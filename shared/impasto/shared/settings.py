@@ -56,10 +56,26 @@ class StyleSettings(BaseModel):
     style_weight: float = Field(1e6, ge=0)
     tv_weight: float = Field(0.0, ge=0)
 
+    colours: Literal["style", "luminance", "match"] = Field(
+        "style",
+        description="style: the painting's; luminance: the content's, laid over the answer; "
+        "match: the painting is brought to the content's colours first",
+    )
+    padding: Literal["zeros", "reflect"] = Field(
+        "zeros",
+        description="what the network sees past the borders: zeros, or a margin of the picture mirrored",
+    )
+
     start: Literal["content", "noise"] = "content"
     seed: int = Field(0, ge=0, lt=2**63)
 
     size_px: int = Field(512, ge=16, le=32768, description="the longer side of the result")
+    preview_px: int | None = Field(
+        None,
+        ge=16,
+        le=32768,
+        description="make a small picture, so large, that shows what size_px would give",
+    )
     enlarge: bool = Field(False, description="whether a content smaller than size_px is enlarged to it")
     steps: int = Field(300, ge=1, le=100_000, description="evaluations of loss and gradient at full size")
     coarsest_px: int | None = Field(

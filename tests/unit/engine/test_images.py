@@ -8,6 +8,7 @@ from PIL import Image
 from impasto.shared.errors import BadPicture
 from impasto.worker.engine.images import (
     check_picture,
+    framed,
     noise,
     picture_digest,
     rescaled,
@@ -41,6 +42,23 @@ def test_a_rescaled_picture_stays_in_its_bounds() -> None:
     found = rescaled(torch.rand(1, 3, 6, 9).round(), (20, 13))
     assert found.shape == (1, 3, 13, 20)
     assert (float(found.min()), float(found.max())) == (0, 1)
+
+
+def test_a_frame_of_zeros_is_left_to_the_convolutions() -> None:
+    pixels = torch.rand(1, 3, 5, 6)
+    assert framed(pixels, "zeros") is pixels
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (1, 9), (4, 2)])
+def test_a_picture_is_framed_by_its_own_mirror_image(height: int, width: int) -> None:
+    pixels = torch.rand(1, 3, height, width)
+    found = framed(pixels, "reflect")
+    down, across = (found.shape[2] - height) // 2, (found.shape[3] - width) // 2
+    assert (down, across) == (min(8, height - 1), min(8, width - 1))
+    assert torch.equal(found[:, :, down : down + height, across : across + width], pixels)
+    if down and across:
+        assert torch.equal(found[:, :, down - 1, across:-across], pixels[:, :, 1])
+        assert torch.equal(found[:, :, down:-down, across - 1], pixels[:, :, :, 1])
 
 
 def test_noise_is_uniform_and_the_seeds_own() -> None:

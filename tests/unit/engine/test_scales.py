@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.worker.engine import StyleSettings, planned_steps
-from impasto.worker.engine.scales import fitted, scales
+from impasto.worker.engine.scales import fitted, scales, style_px
 
 sides = st.integers(1, 5000)
 
@@ -53,3 +53,26 @@ def test_the_aspect_is_kept_to_half_a_pixel(width: int, height: int, longer_px: 
     factor = longer_px / max(width, height)
     assert max(found) == longer_px
     assert all(abs(f - max(1, s * factor)) <= 0.5 for f, s in zip(found, (width, height), strict=True))
+
+
+def test_a_style_has_the_scales_longer_side_and_is_never_enlarged() -> None:
+    settings = StyleSettings.preset("tutorial", size_px=400, style_scale=0.5)
+    (scale,) = scales(settings, (800, 600))
+    assert style_px(settings, scale, (800, 600), 1000) == 200
+    assert style_px(settings, scale, (800, 600), 150) == 150
+
+
+@given(sides, sides, st.integers(64, 4096), st.integers(16, 64), sides, st.floats(0.25, 4))
+def test_a_preview_shrinks_picture_and_strokes_alike(
+    width: int, height: int, size_px: int, preview_px: int, style_side: int, style_scale: float
+) -> None:
+    full = StyleSettings.preset("gallery", size_px=size_px, style_scale=style_scale)
+    small = full.model_copy(update={"preview_px": preview_px})
+    last, last_small = scales(full, (width, height))[-1], scales(small, (width, height))[-1]
+    assert last_small.longer_px == min(preview_px, last.longer_px)
+    strokes, strokes_small = (
+        style_px(settings, scale, (width, height), style_side) / scale.longer_px
+        for settings, scale in ((full, last), (small, last_small))
+    )
+    assert abs(strokes - strokes_small) <= 1 / last_small.longer_px + 1 / last.longer_px
+    assert planned_steps(small, (width, height)) <= planned_steps(full, (width, height))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from impasto.shared.errors import BadPicture
 from impasto.worker.engine.scales import fitted
+
+_MARGIN_PX: Final = 8
 
 
 def check_picture(picture: Image.Image, role: str) -> None:
@@ -56,6 +59,19 @@ def to_picture(pixels: Tensor) -> Image.Image:
     """
     levels = pixels.detach()[0].mul(255).round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def framed(pictures: Tensor, padding: str) -> Tensor:
+    """Pictures (B, 3, H, W) as the network should see them: for `reflect`, in a margin of their own mirror
+    image.
+
+    The zeros that convolutions put around a picture are an edge to them, and edges are what a style loss
+    paints over. A mirror has no edge; whatever the zeros still spoil lies in the margin.
+    """
+    if padding != "reflect":
+        return pictures
+    across, down = (min(_MARGIN_PX, side - 1) for side in (pictures.shape[3], pictures.shape[2]))
+    return F.pad(pictures, (across, across, down, down), mode="reflect")
 
 
 def rescaled(pixels: Tensor, size: tuple[int, int]) -> Tensor:

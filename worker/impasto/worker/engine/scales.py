@@ -27,18 +27,39 @@ def fitted(size: tuple[int, int], longer_px: int) -> tuple[int, int]:
 def scales(settings: StyleSettings, content_size: tuple[int, int]) -> list[Scale]:
     """The stages for a content of (width, height) px, ascending; the last has the result's size.
 
-    Sizes double from `coarsest_px`. One that comes nearer than √2 to the full size is left out: it would cost
+    Sizes double from `coarsest_px`. One that comes nearer than √2 to the last is left out: it would cost
     nearly as much as the last and show nothing new.
     """
-    longest = max(content_size)
-    full_px = settings.size_px if settings.enlarge else min(settings.size_px, longest)
+    last_px = round(_full_px(settings, content_size) * preview_factor(settings, content_size))
     stages: list[Scale] = []
     px = settings.coarsest_px
-    while px is not None and px * math.sqrt(2) <= full_px:
+    while px is not None and px * math.sqrt(2) <= last_px:
         stages.append(Scale(px, fitted(content_size, px), settings.coarse_steps))
         px *= 2
-    stages.append(Scale(full_px, fitted(content_size, full_px), settings.steps))
+    stages.append(Scale(last_px, fitted(content_size, last_px), settings.steps))
     return stages
+
+
+def style_px(settings: StyleSettings, scale: Scale, content_size: tuple[int, int], longest: int) -> int:
+    """The longer side of a style at a scale: that of the scale × `style_scale`, at most its own `longest`.
+
+    In a preview the style's own side shrinks with the picture: a style too small for the full size gives
+    finer strokes there, and so it does here.
+    """
+    own = longest * preview_factor(settings, content_size)
+    return max(1, round(min(own, scale.longer_px * settings.style_scale)))
+
+
+def preview_factor(settings: StyleSettings, content_size: tuple[int, int]) -> float:
+    """How much smaller than the full picture this run's is, in (0, 1]."""
+    if settings.preview_px is None:
+        return 1.0
+    return min(1.0, settings.preview_px / _full_px(settings, content_size))
+
+
+def _full_px(settings: StyleSettings, content_size: tuple[int, int]) -> int:
+    longest = max(content_size)
+    return settings.size_px if settings.enlarge else min(settings.size_px, longest)
 
 
 def planned_steps(settings: StyleSettings, content_size: tuple[int, int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image
@@ -12,6 +12,7 @@ from torch import Tensor
 from impasto.shared.errors import Diverged
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.adam import minimise_adam
+from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
 from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
 from impasto.worker.engine.images import (
     check_picture,
@@ -28,23 +29,23 @@ from impasto.worker.engine.network import Network, check_match
 from impasto.worker.engine.objective import Evaluation, Objective
 from impasto.worker.engine.optimise import Evaluate, Observe, Solution
 from impasto.worker.engine.results import StepLosses, StyleResult
-from impasto.worker.engine.scales import Scale, planned_steps, scales
-from impasto.worker.engine.targets import TargetCache, compute_targets
+from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
+from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
 
 
 def stylize(
     content: Image.Image,
-    style: Image.Image,
+    style: Image.Image | Sequence[tuple[Image.Image, float]],
     settings: StyleSettings,
     network: Network,
     *,
     on_step: Callable[[StepLosses], None] | None = None,
     targets: TargetCache | None = None,
 ) -> StyleResult:
-    """The content's scene in the style's look.
+    """The content's scene in the style's look, or in that of several styles with a weight each.
 
-    Both pictures are RGB and upright; the result's longer side is `settings.size_px`, or the content's own
-    where that is smaller and `enlarge` is off. The style is brought to the same longer side × `style_scale`,
+    All pictures are RGB and upright; the result's longer side is `settings.size_px`, or the content's own
+    where that is smaller and `enlarge` is off. A style is brought to the same longer side × `style_scale`,
     never enlarged. Same arguments, same bytes, whatever ran before in this process.
 
     `on_step` is called after each evaluation of loss and gradient; what it raises ends the run and reaches
@@ -57,7 +58,7 @@ def stylize(
     for name in (*settings.content_layers, *settings.style_layers):
         layer_position(name, network.architecture)
     check_picture(content, "content")
-    check_picture(style, "style")
+    styles = styles_with_shares(style)
 
     cache = targets if targets is not None else TargetCache()
     dtype = resolve_precision(settings.precision, network.device)
@@ -67,13 +68,19 @@ def stylize(
     recoveries = 0
     picture: Tensor | None = None
 
+    styles = [(style_before_transfer(look, content, settings.colours), share) for look, share in styles]
+    coloured, content = content, scene_before_transfer(content, settings.colours)
+
     with reproducible():
         for scale in scales(settings, content.size):
             began = time.perf_counter()
             with device_memory(network.device):
                 scene = resized(content, scale.size_px)
-                look = shrunk(style, max(1, round(scale.longer_px * settings.style_scale)))
-                aims = compute_targets(scene, look, settings, network, dtype, cache)
+                looks = [
+                    (shrunk(look, style_px(settings, scale, content.size, max(look.size))), share)
+                    for look, share in styles
+                ]
+                aims = compute_targets(scene, looks, settings, network, dtype, cache)
                 start = _start(picture, scene, scale, settings, network.device)
                 objective = Objective(aims, settings, network, dtype)
             timings["targets"] += time.perf_counter() - began
@@ -88,7 +95,7 @@ def stylize(
     if picture is None or not bool(picture.isfinite().all()):
         raise Diverged("the optimisation produced no finite picture: lower the weights or the learning rate")
     return StyleResult(
-        image=to_picture(picture),
+        image=after_transfer(to_picture(picture), coloured, settings.colours),
         losses=losses,
         steps=len(losses),
         timings=timings,

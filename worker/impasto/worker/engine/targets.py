@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar, cast
@@ -12,8 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from impasto.shared.errors import BadSettings
 from impasto.shared.settings import StyleSettings
-from impasto.worker.engine.images import picture_digest, to_tensor
+from impasto.worker.engine.images import check_picture, framed, picture_digest, to_tensor
 from impasto.worker.engine.network import Network
 from impasto.worker.engine.statistics import (
     Moments,
@@ -98,31 +100,86 @@ def style_statistic(features: Tensor, statistic: str) -> Statistic:
 
 def compute_targets(
     content: Image.Image,
-    style: Image.Image,
+    style: Image.Image | Sequence[tuple[Image.Image, float]],
     settings: StyleSettings,
     network: Network,
     dtype: torch.dtype,
     cache: TargetCache,
 ) -> Targets:
-    """The targets of two pictures that already have the size of the scale at hand."""
-    common = (network.weights_digest, network.architecture, str(network.device), settings.pooling, dtype)
+    """The targets of pictures that already have the size of the scale at hand.
+
+    Several styles come with their shares, which add up to one.
+    """
+    common = (
+        *(network.weights_digest, network.architecture, str(network.device)),
+        *(settings.pooling, settings.padding, dtype),
+    )
 
     def content_features() -> dict[str, Tensor]:
         return _features(content, settings.content_layers, settings, network, dtype)
 
-    def style_statistics() -> dict[str, Statistic]:
-        features = _features(style, settings.style_layers, settings, network, dtype)
-        return {name: style_statistic(value, settings.style_statistic) for name, value in features.items()}
+    def style_statistics(picture: Image.Image) -> dict[str, Statistic]:
+        def compute() -> dict[str, Statistic]:
+            features = _features(picture, settings.style_layers, settings, network, dtype)
+            return {
+                name: style_statistic(value, settings.style_statistic) for name, value in features.items()
+            }
 
+        key = ("style", picture_digest(picture), settings.style_layers, settings.style_statistic, *common)
+        return cache.get(key, compute)
+
+    styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
     return Targets(
         content=cache.get(
             ("content", picture_digest(content), settings.content_layers, *common), content_features
         ),
-        style=cache.get(
-            ("style", picture_digest(style), settings.style_layers, settings.style_statistic, *common),
-            style_statistics,
-        ),
+        style=mixed([(style_statistics(picture), share) for picture, share in styles]),
     )
+
+
+def styles_with_shares(
+    style: Image.Image | Sequence[tuple[Image.Image, float]],
+) -> list[tuple[Image.Image, float]]:
+    """Each style with its share of the whole. Raises BadPicture for a picture that can be no style,
+    BadSettings for no styles at all or a weight that is not a positive number.
+    """
+    styles = [(style, 1.0)] if isinstance(style, Image.Image) else list(style)
+    if not styles:
+        raise BadSettings("there is no style: give a picture, or several with a weight each")
+    for index, (picture, weight) in enumerate(styles, start=1):
+        role = "style" if len(styles) == 1 else f"style {index} of {len(styles)}"
+        check_picture(picture, role)
+        if not (math.isfinite(weight) and weight > 0):
+            raise BadSettings(f"the weight of {role} is {weight}: give a number above 0, or leave it out")
+    whole = sum(weight for _, weight in styles)
+    return [(picture, weight / whole) for picture, weight in styles]
+
+
+def mixed(styles: Sequence[tuple[dict[str, Statistic], float]]) -> dict[str, Statistic]:
+    """The mean of several styles' statistics, weighted by their shares.
+
+    Aiming at the mean has the same gradient as aiming at each style with its share (but for the divisor of
+    the `relative` form): weighted squared distances to several points, and the squared distance to their
+    weighted mean, differ by a constant.
+    """
+    (first, _), *others = styles
+    if not others:
+        return first
+    return {name: _mean([(style[name], share) for style, share in styles]) for name in first}
+
+
+def _mean(values: Sequence[tuple[Statistic, float]]) -> Statistic:
+    moments = [(value, share) for value, share in values if isinstance(value, Moments)]
+    if moments:
+        return Moments(
+            _weighted_sum([(value.mean, share) for value, share in moments]),
+            _weighted_sum([(value.covariance, share) for value, share in moments]),
+        )
+    return _weighted_sum([(value, share) for value, share in values if isinstance(value, Tensor)])
+
+
+def _weighted_sum(values: Sequence[tuple[Tensor, float]]) -> Tensor:
+    return torch.stack([value * share for value, share in values]).sum(0)
 
 
 def _features(
@@ -136,4 +193,4 @@ def _features(
         return {}
     with torch.no_grad():
         trunk = network.trunk(layers, pooling=settings.pooling, dtype=dtype)
-        return trunk(to_tensor(picture, network.device))
+        return trunk(framed(to_tensor(picture, network.device), settings.padding))
