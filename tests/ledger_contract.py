@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from impasto.shared.errors import NoSuchBatch
+from impasto.shared.errors import BadSettings, NoSuchBatch
 from impasto.shared.ledger import (
     BatchOpening,
     BatchState,
@@ -585,10 +585,201 @@ class LedgerContract:
         assert sweep(ledger).unreported == ()
         clock.pass_seconds(30)
         assert sweep(ledger).unreported == ("b",)
-        ledger.reported("b")
-        ledger.reported("b")
+        for _ in range(2):
+            ledger.reported("b", ledger.status("b").finished_ms)
         clock.pass_seconds(30)
         assert sweep(ledger).unreported == ()
+
+    # failed → waiting
+
+    def test_failed_pairs_that_are_retried_come_before_those_whose_turn_has_never_been(
+        self, ledger: Ledger
+    ) -> None:
+        opened(ledger, 20, window=12)
+        for pair in (11, 2, 5):
+            take(ledger, "b", pair)
+            fail(ledger, "b", pair)
+        assert ledger.retry("b") == 3
+        assert ledger.retry("b") == 0
+        assert counts(ledger, "b") == {"waiting": 11, "due": 9}
+        assert list(ledger.failures("b")) == []
+        assert refused(ledger, "b", 5) is Refusal.NOT_YET
+        assert ledger.advance("b", min_window=11) == [2, 5]
+        assert sweep(ledger, window=13).publish == (("b", 11), ("b", 12))
+
+    def test_only_the_pairs_that_were_named_and_failed_are_retried(self, ledger: Ledger) -> None:
+        opened(ledger, 6, window=6)
+        run(ledger, "b", 0)
+        for pair in (1, 2, 3):
+            take(ledger, "b", pair)
+            fail(ledger, "b", pair)
+        take(ledger, "b", 4)
+        assert ledger.retry("b", [3, 0, 1, 3, 4, 5, 6, -1]) == 2
+        assert counts(ledger, "b") == {"waiting": 2, "due": 1, "running": 1, "done": 1, "failed": 1}
+        assert [failure.pair for failure in ledger.failures("b")] == [2]
+        assert ledger.retry("b", []) == 0
+
+    def test_a_retried_pairs_attempts_and_deaths_start_anew(self, ledger: Ledger, clock: Clock) -> None:
+        opened(ledger, 1)
+        for death in range(2):
+            take(ledger, "b", 0, f"l{death}")
+            clock.pass_seconds(31)
+            sweep(ledger, max_deaths=2)
+        ledger.retry("b")
+        assert sweep(ledger).publish == (("b", 0),)
+        assert take(ledger, "b", 0) == Lease("b", 0, "mine", attempt=1, deaths=0)
+
+    def test_a_finished_batch_is_active_again_when_it_is_retried_and_ends_once_more(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        opened(ledger, 2)
+        run(ledger, "b", 0)
+        take(ledger, "b", 1)
+        assert fail(ledger, "b", 1) == LAST
+        first_end = ledger.status("b").finished_ms
+        assert ledger.retry("b", [1]) == 1
+        status = ledger.status("b")
+        assert (status.state, status.finished_ms, status.is_over) == (BatchState.ACTIVE, None, False)
+        swept = sweep(ledger)
+        assert (swept.publish, swept.unreported) == ((("b", 1),), ())
+        clock.pass_seconds(1)
+        take(ledger, "b", 1)
+        assert finish(ledger, "b", 1) == LAST
+        assert ledger.status("b").state is BatchState.DONE
+        ledger.reported("b", first_end)
+        assert sweep(ledger).unreported == ("b",)
+        assert types(ledger.events("b"))[-6:] == [
+            "pair.retried",
+            "batch.retried",
+            "batch.advanced",
+            "pair.leased",
+            "pair.done",
+            "batch.finished",
+        ]
+
+    def test_a_late_finish_of_a_retried_pair_counts(self, ledger: Ledger, clock: Clock) -> None:
+        opened(ledger, 1)
+        take(ledger, "b", 0)
+        clock.pass_seconds(31)
+        sweep(ledger, max_deaths=1)
+        ledger.retry("b")
+        assert finish(ledger, "b", 0) == LAST
+        assert counts(ledger, "b") == {"done": 1}
+        assert ledger.advance("b", min_window=4) == []
+
+    def test_a_cancelled_batch_stays_cancelled_when_it_is_retried(self, ledger: Ledger) -> None:
+        opened(ledger, 2)
+        take(ledger, "b", 0)
+        fail(ledger, "b", 0)
+        before = ledger.control("b", Control.CANCEL)
+        assert ledger.retry("b") == 0
+        assert ledger.status("b") == before
+
+    def test_cancelling_counts_retried_pairs_that_wait(self, ledger: Ledger) -> None:
+        opened(ledger, 2, window=1)
+        take(ledger, "b", 0)
+        fail(ledger, "b", 0)
+        ledger.retry("b")
+        assert ledger.control("b", Control.CANCEL).is_over
+        assert counts(ledger, "b") == {"cancelled": 2}
+
+    def test_a_paused_batchs_retried_pairs_wait_for_the_resume(self, ledger: Ledger) -> None:
+        opened(ledger, 2)
+        take(ledger, "b", 0)
+        fail(ledger, "b", 0)
+        ledger.control("b", Control.PAUSE)
+        assert ledger.retry("b") == 1
+        assert ledger.status("b").state is BatchState.PAUSED
+        assert sweep(ledger).publish == ()
+        ledger.control("b", Control.RESUME)
+        assert sorted(sweep(ledger).publish) == [("b", 0), ("b", 1)]
+
+    # priority
+
+    def test_a_new_priority_sends_what_is_due_out_again_but_not_what_is_postponed(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        opened(ledger, 4, window=3)
+        opened(ledger, 1, batch="c")
+        take(ledger, "b", 0)
+        postpone(ledger, "b", 0, delay=60)
+        assert ledger.set_priority("b", 0).priority == 0
+        assert ledger.status("b").priority == 0
+        assert sweep(ledger, window=3).publish == (("b", 1), ("b", 2), ("b", 3))
+        assert ledger.set_priority("b", 0).priority == 0
+        assert sweep(ledger, window=3).publish == ()
+        assert ledger.events("b")[3].data == {"reason": "store away", "delay_seconds": 60, "give_back": False}
+        assert [(e.type, e.data) for e in ledger.events("b")[4:5]] == [
+            (EventType.BATCH_PRIORITISED, {"priority": 0})
+        ]
+
+    def test_a_batch_that_is_over_keeps_its_priority(self, ledger: Ledger) -> None:
+        opened(ledger, 1)
+        run(ledger, "b", 0)
+        assert ledger.set_priority("b", 0).priority == 5
+        assert sweep(ledger).publish == ()
+
+    @pytest.mark.parametrize("priority", [-1, 10])
+    def test_there_is_no_priority_outside_0_to_9(self, ledger: Ledger, priority: int) -> None:
+        opened(ledger)
+        with pytest.raises(BadSettings, match=f"priority {priority} of batch 'b'"):
+            ledger.set_priority("b", priority)
+
+    # forget
+
+    def test_a_batch_that_is_over_can_be_forgotten_and_no_other(self, ledger: Ledger, clock: Clock) -> None:
+        ledger.open(BatchOpening("b", 2, "n", token="nightly"))
+        opened(ledger, 1, batch="c")
+        ledger.advance("b", min_window=2)
+        take(ledger, "b", 0)
+        ledger.control("b", Control.CANCEL)
+        assert not ledger.forget("b")
+        postpone(ledger, "b", 0)
+        assert ledger.forget("b")
+        assert ledger.forget("b")
+        assert ledger.batches() == ["c"]
+        assert ledger.events("b") == []
+        assert sweep(ledger) == SweepResult(ran=True)
+        with pytest.raises(NoSuchBatch):
+            ledger.status("b")
+        assert ledger.open(BatchOpening("d", 1, "n", token="nightly")).created
+        assert ledger.forget("b")
+        assert ledger.opened_by("nightly") == "d"
+
+    def test_a_forgotten_batch_may_be_opened_again_and_has_done_nothing(self, ledger: Ledger) -> None:
+        opened(ledger, 2)
+        run(ledger, "b", 0, 1)
+        ledger.forget("b")
+        opened(ledger, 2, window=0)
+        assert counts(ledger, "b") == {"waiting": 2}
+        assert ledger.advance("b", min_window=2) == [0, 1]
+        assert types(ledger.events("b")) == ["batch.opened", "batch.advanced"]
+
+    def test_a_sweep_forgets_what_has_been_over_for_longer_than_is_kept(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        def swept(seconds: float | None) -> SweepResult:
+            return ledger.sweep(
+                every_seconds=0,
+                republish_seconds=600,
+                broker_is_empty=False,
+                max_deaths=3,
+                min_window=1,
+                retention_seconds=seconds,
+            )
+
+        for batch in ("b", "c", "d"):
+            opened(ledger, 1, batch=batch)
+        run(ledger, "b", 0)
+        take(ledger, "c", 0)
+        fail(ledger, "c", 0)
+        clock.pass_seconds(99)
+        assert swept(100).forgotten == ()
+        ledger.retry("c")
+        clock.pass_seconds(1)
+        assert swept(None).forgotten == ()
+        assert swept(100).forgotten == ("b",)
+        assert sorted(ledger.batches()) == ["c", "d"]
 
     # control
 
@@ -678,6 +869,9 @@ class LedgerContract:
             lambda: ledger.status("nowhere"),
             lambda: ledger.control("nowhere", Control.PAUSE),
             lambda: ledger.failures("nowhere"),
+            lambda: ledger.retry("nowhere"),
+            lambda: ledger.retry("nowhere", [1]),
+            lambda: ledger.set_priority("nowhere", 1),
             lambda: ledger.done_pairs("nowhere"),
         ):
             with pytest.raises(NoSuchBatch, match=r"'nowhere'.*impasto recover"):

@@ -39,6 +39,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.done: dict[str, set[int]] = {}
         self.failed: dict[str, set[int]] = {}
+        self.ends: dict[str, int] = {}
+        self.opened = self.given = 0
 
     @abstractmethod
     def make_ledgers(self, clock: Clock) -> list[Ledger]: ...
@@ -68,10 +70,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.batches) < 3)
     @rule(total=st.integers(1, 5), token=st.sampled_from([None, None, "token"]))
     def open(self, total: int, token: str | None) -> None:
-        opening = BatchOpening(f"b{len(self.batches)}", total, "a batch", token=token)
+        opening = BatchOpening(f"b{self.opened}", total, "a batch", token=token)
         opened = self.ask("open", opening)
         if opened.created:
+            self.opened += 1
             self.batches.append(opening.batch)
+            self.ends[opening.batch] = 1
             self.done[opening.batch], self.failed[opening.batch] = set(), set()
         assert not self.ask("open", opening).created
         assert opened.batch in self.batches
@@ -89,12 +93,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def lease(self, data: st.DataObject, pair: int, worker: str, ttl: float) -> None:
         batch = self.a_batch(data)
         before = self.ask("status", batch)
-        ask = {"worker": worker, "lease_id": f"l{len(self.leases)}", "ttl_seconds": ttl}
+        ask = {"worker": worker, "lease_id": f"l{self.given}", "ttl_seconds": ttl}
         answer = self.ask("lease", batch, pair, **ask)
         if isinstance(answer, Lease):
             assert before.state is BatchState.ACTIVE
             assert pair not in self.done[batch] | self.failed[batch]
             self.leases.append(answer)
+            self.given += 1
         elif pair in self.done[batch] | self.failed[batch]:
             assert answer is Refusal.SETTLED
         self.must_change_nothing(batch, "lease", pair, answer, **ask)
@@ -194,9 +199,48 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ask("workers")
 
     @precondition(lambda self: self.batches)
+    @rule(data=st.data(), pairs=st.none() | st.lists(PAIRS, max_size=4))
+    def retry(self, data: st.DataObject, pairs: list[int] | None) -> None:
+        batch = self.a_batch(data)
+        before = self.ask("status", batch)
+        wanted = self.failed[batch] if pairs is None else self.failed[batch] & set(pairs)
+        expected = set() if before.state is BatchState.CANCELLED else set(wanted)
+        assert self.ask("retry", batch, pairs) == len(expected)
+        assert self.ask("retry", batch, pairs) == 0
+        self.failed[batch] -= expected
+        self.ends[batch] += bool(expected) and before.is_over
+        after = self.ask("status", batch)
+        assert after.waiting == before.waiting + len(expected)
+        assert after.is_over == (before.is_over and not expected)
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), priority=st.integers(0, 9))
+    def prioritise(self, data: st.DataObject, priority: int) -> None:
+        batch = self.a_batch(data)
+        before = self.ask("status", batch)
+        after = self.ask("set_priority", batch, priority)
+        assert self.ask("set_priority", batch, priority) == after
+        assert after.priority == (before.priority if before.state.is_final else priority)
+        assert after.counts() == before.counts()
+
+    @precondition(lambda self: self.batches)
     @rule(data=st.data())
-    def report(self, data: st.DataObject) -> None:
-        self.ask("reported", self.a_batch(data))
+    def forget(self, data: st.DataObject) -> None:
+        batch = self.a_batch(data)
+        over = self.ask("status", batch).is_over
+        assert self.ask("forget", batch) == over
+        if over:
+            assert self.ask("forget", batch)
+            assert self.ask("events", batch) == []
+            self.batches.remove(batch)
+            self.leases = [lease for lease in self.leases if lease.batch != batch]
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), late=st.booleans())
+    def report(self, data: st.DataObject, late: bool) -> None:
+        batch = self.a_batch(data)
+        finished_ms = self.ask("status", batch).finished_ms
+        self.ask("reported", batch, finished_ms - 1 if late and finished_ms else finished_ms)
 
     @invariant()
     def counts_agree(self) -> None:
@@ -237,4 +281,4 @@ class LedgerMachine(RuleBasedStateMachine):
                 [(e.type, e.pair, e.at_ms, e.data) for e in ledger.events(batch)] for ledger in self.ledgers
             ]
             assert all(each == told[0] for each in told)
-            assert [kind for kind, *_ in told[0]].count("batch.finished") == 1
+            assert [kind for kind, *_ in told[0]].count("batch.finished") == self.ends[batch]

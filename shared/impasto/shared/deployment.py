@@ -80,6 +80,9 @@ class Deployment(BaseSettings):
         gt=0,
         description="a worker that takes nothing for so long while messages wait ends, to be restarted",
     )
+    retention_days: float | None = Field(
+        None, gt=0, description="after which the ledger forgets a batch that is over; unset: never"
+    )
 
     max_input_bytes: int = Field(256 * 2**20, ge=1, description="largest input file")
     max_input_pixels: int = Field(120_000_000, ge=1, description="largest input picture")

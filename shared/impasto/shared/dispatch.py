@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import redis
 from celery import Celery
@@ -15,9 +16,11 @@ from kombu.exceptions import OperationalError
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.deployment import Deployment, mask_url
-from impasto.shared.errors import LedgerUnavailable, Permanent
+from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent
 from impasto.shared.jobs import TASK_NAME, PairJob
 from impasto.shared.ledger import Ledger
+
+DEFAULT_PRIORITY: Final = 5
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ class Dispatcher:
         return unreadable
 
     def send(self, jobs: Sequence[PairJob]) -> None:
-        """Put the jobs on the queue, each at its batch's priority. Raises LedgerUnavailable."""
+        """Put the jobs on the queue, each at the priority its batch has now. Raises LedgerUnavailable."""
         if not jobs:
             return
+        priorities = {batch: self._priority(batch) for batch in {job.batch for job in jobs}}
         try:
             with self._app.producer_or_acquire() as producer:
                 for job in jobs:
@@ -72,7 +76,7 @@ class Dispatcher:
                         TASK_NAME,
                         args=[job.to_wire()],
                         queue=self._deployment.queue,
-                        priority=self._priority(job),
+                        priority=priorities[job.batch],
                         producer=producer,
                         retry=True,
                         retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0},
@@ -81,8 +85,15 @@ class Dispatcher:
             where = mask_url(str(self._app.conf.broker_url))
             raise LedgerUnavailable(f"the queue at {where} does not take messages: {error}") from error
 
-    def _priority(self, job: PairJob) -> int:
-        return self._batches.spec(job.batch).priority if job.batch else 5
+    def _priority(self, batch: str | None) -> int:
+        """The ledger's, since people may have changed what the batch's spec says."""
+        if batch is None:
+            return DEFAULT_PRIORITY
+        try:
+            return self._ledger.status(batch).priority
+        except NoSuchBatch:
+            # Purged a moment ago: whoever takes the message is refused.
+            return DEFAULT_PRIORITY
 
     def broker_is_empty(self) -> bool:
         """Whether no message waits to be taken. Raises LedgerUnavailable."""

@@ -94,6 +94,7 @@ def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
 
 def write_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
     """Build the report, put it in the store in both forms, tell the ledger. Raises as `build_report`."""
+    finished_ms = ledger.status(batch).finished_ms
     report = build_report(batch, ledger, files)
     files.store.put(
         layout.report_key(batch, "csv"), report.to_csv().encode(), content_type="text/csv; charset=utf-8"
@@ -103,7 +104,7 @@ def write_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
         report.model_dump_json(indent=2).encode(),
         content_type="application/json",
     )
-    ledger.reported(batch)
+    ledger.reported(batch, finished_ms)
     return report
 
 

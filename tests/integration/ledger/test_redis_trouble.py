@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from impasto.shared.errors import BadSettings, LedgerUnavailable
 from impasto.shared.ledger import BatchOpening, BatchState, Control
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
-from ledger_contract import Clock, counts, finish, opened, postpone, renew, run, sweep, take
+from ledger_contract import Clock, counts, fail, finish, opened, postpone, renew, run, sweep, take
 from servers import RedisServer, valkey_binary
 
 
@@ -121,14 +122,27 @@ class _Wire:
             except OSError:
                 return
             with client, socket.create_connection(("127.0.0.1", self._server.port)) as server:
-                while asked := client.recv(65_536):
-                    server.sendall(asked)
-                    answer = server.recv(65_536)
-                    if self.swallow_after is not None and self.swallow_after in asked:
-                        self.swallow_after = None
-                        self.swallowed += 1
-                        break
-                    client.sendall(answer)
+                self._carry(client, server)
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        asked = b""
+        while True:
+            # A long command comes in pieces, and its answer only after the last of them.
+            ready, _, _ = select.select([client, server], [], [])
+            if client in ready:
+                piece = client.recv(65_536)
+                if not piece:
+                    return
+                asked += piece
+                server.sendall(piece)
+            else:
+                answer = server.recv(65_536)
+                if self.swallow_after is not None and self.swallow_after in asked:
+                    self.swallow_after = None
+                    self.swallowed += 1
+                    return
+                asked = b""
+                client.sendall(answer)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -162,13 +176,19 @@ def test_commands_whose_answer_is_lost_run_twice_and_count_once(valkey: RedisSer
         wire.swallow_after = b"EVALSHA"
         finish(ledger, "b", 0)
         wire.swallow_after = b"EVALSHA"
+        assert ledger.set_priority("b", 2).priority == 2
+        wire.swallow_after = b"EVALSHA"
         status = ledger.control("b", Control.CANCEL)
 
-        assert wire.swallowed == 4
+        assert wire.swallowed == 5
         assert (status.state, status.done, status.cancelled) == (BatchState.CANCELLED, 2, 1)
         kinds = [event.type.value for event in ledger.events("b")]
         assert kinds.count("pair.done") == 2
+        assert kinds.count("batch.prioritised") == 1
         assert kinds.count("batch.finished") == 1
+        wire.swallow_after = b"EVALSHA"
+        assert ledger.forget("b")
+        assert wire.swallowed == 6
 
 
 def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisServer, namespace: str) -> None:
@@ -195,6 +215,7 @@ def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisSer
         assert kept_keys() == {
             "batches",
             "unreported",
+            "over",
             "sweep_turn",
             "batch:whole:meta",
             "batch:whole:done",
@@ -203,6 +224,23 @@ def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisSer
             "batch:cancelled:events",
         }
         assert client.strlen(f"{{{namespace}}}:batch:whole:done") == 4
+        for batch in ("whole", "cancelled"):
+            ledger.forget(batch)
+        assert kept_keys() == {"sweep_turn"}
+
+
+def test_more_failed_pairs_than_one_command_moves_are_all_retried(
+    valkey: RedisServer, namespace: str
+) -> None:
+    with connect(valkey.url) as client:
+        ledger = RedisLedger(client, namespace=namespace)
+        opened(ledger, 2_500, window=2_500)
+        for pair in range(2_500):
+            take(ledger, "b", pair)
+            fail(ledger, "b", pair)
+        assert ledger.retry("b") == 2_500
+        assert ledger.status("b").waiting == 2_500
+        assert ledger.advance("b", min_window=3) == [0, 1, 2]
 
 
 def test_two_ledgers_in_one_redis_do_not_meet(valkey: RedisServer, namespace: str) -> None:

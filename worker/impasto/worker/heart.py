@@ -103,18 +103,22 @@ class Heart:
         self._current.answer(lease, answer)
 
     def _sweep(self, broker_is_empty: bool) -> None:
+        days = self._deployment.retention_days
         found = self._ledger.sweep(
             every_seconds=self._deployment.sweep_seconds,
             republish_seconds=self._deployment.republish_seconds,
             broker_is_empty=broker_is_empty,
             max_deaths=self._deployment.max_deaths,
             min_window=self._deployment.window,
+            retention_seconds=None if days is None else days * 24 * 3600,
         )
         for batch, pair in found.failed:
             log.error("pair.failed", batch=batch, pair=pair, error="killed too many workers")
         if found.publish:
             self._on_unreadable(self._dispatcher.publish(found.publish))
             log.info("sweep.published", pairs=len(found.publish))
+        for batch in found.forgotten:
+            log.info("batch.forgotten", batch=batch)
         for batch in found.unreported:
             self._on_unreported(batch)
 

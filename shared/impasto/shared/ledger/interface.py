@@ -6,7 +6,7 @@ milliseconds since the epoch by the ledger's own clock, never by the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -30,9 +30,9 @@ class BatchState(StrEnum):
 
 
 class PairState(StrEnum):
-    """Where a pair is in its life (docs/pair-life.md); the last three are terminal."""
+    """Where a pair is in its life (docs/pair-life.md); the last three are terminal, but for a retry."""
 
-    WAITING = "waiting"  # nothing is kept of it: it is one of the pairs that the cursor has not reached
+    WAITING = "waiting"  # its turn has not come: the cursor has not reached it, or it failed and is retried
     DUE = "due"  # should be on the queue, from a given time on
     RUNNING = "running"  # a worker holds a lease
     DONE = "done"
@@ -48,7 +48,7 @@ class Refusal(StrEnum):
     RUNNING = "running"  # another live worker holds it
     CANCELLED = "cancelled"
     PAUSED = "paused"
-    NOT_YET = "not_yet"  # postponed; its time has not come
+    NOT_YET = "not_yet"  # postponed or retried; its time has not come
 
 
 class RenewAnswer(StrEnum):
@@ -75,6 +75,8 @@ class EventType(StrEnum):
     BATCH_ADVANCED = "batch.advanced"
     BATCH_PAUSED = "batch.paused"
     BATCH_RESUMED = "batch.resumed"
+    BATCH_PRIORITISED = "batch.prioritised"
+    BATCH_RETRIED = "batch.retried"
     BATCH_CANCELLED = "batch.cancelled"
     BATCH_FINISHED = "batch.finished"
     PAIR_LEASED = "pair.leased"
@@ -83,6 +85,7 @@ class EventType(StrEnum):
     PAIR_DONE = "pair.done"
     PAIR_FAILED = "pair.failed"
     PAIR_CANCELLED = "pair.cancelled"
+    PAIR_RETRIED = "pair.retried"
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ class SweepResult:
     publish: Sequence[tuple[str, int]] = ()  # (batch, pair) whose message must go out again
     failed: Sequence[tuple[str, int]] = ()  # pairs failed now for having killed too many workers
     unreported: Sequence[str] = ()  # finished batches whose report nobody has written yet
+    forgotten: Sequence[str] = ()  # batches that have been over for longer than they are kept
 
 
 @dataclass(frozen=True)
@@ -325,6 +329,7 @@ class Ledger(Protocol):
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        retention_seconds: float | None = None,
     ) -> SweepResult:
         """running → due or failed for leases that ran out; due again what nobody took; windows topped up.
 
@@ -332,14 +337,36 @@ class Ledger(Protocol):
         `republish_seconds` after it was last published, or after 5 seconds when the broker holds no message.
         A postponed pair is published once its time has come. `max_deaths` leases that ran out fail a pair.
         One sweep does bounded work; the batches take turns. `unreported` names a batch again every half
-        minute until `reported` is called.
+        minute until `reported` is called. A batch that has been over for `retention_seconds` is forgotten.
         """
 
     def control(self, batch: str, action: Control) -> BatchStatus:
         """any → cancelled, paused, active. Raises NoSuchBatch. Repeating it changes nothing."""
 
-    def reported(self, batch: str) -> None:
-        """The finished batch's report is in the store."""
+    def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
+        """failed → waiting, of these pairs or of all: attempts and deaths anew; how many were moved.
+
+        Pairs that are not failed are passed over. A batch that was over is active again, and will be reported
+        again. In a cancelled batch nothing moves. Raises NoSuchBatch.
+        """
+
+    def set_priority(self, batch: str, priority: int) -> BatchStatus:
+        """Change the batch's priority, 0 to 9; the next sweep publishes again what is due in it.
+
+        A batch of which nothing will start any more keeps its own. Raises NoSuchBatch, BadSettings.
+        """
+
+    def forget(self, batch: str) -> bool:
+        """Remove all that is kept of a batch that is over; whether the ledger knows nothing of it now.
+
+        The token that opened it may open another. What of it lies in the store stays.
+        """
+
+    def reported(self, batch: str, finished_ms: int | None) -> None:
+        """The report of the batch that finished then is in the store.
+
+        Nothing when the batch was retried since: its next end has a report of its own.
+        """
 
     def status(self, batch: str) -> BatchStatus:
         """Raises NoSuchBatch. Cost does not grow with the batch."""

@@ -7,6 +7,7 @@ from typing import Final
 
 BATCH_KEYS: Final = (
     "meta",
+    "again",
     "due",
     "backoff",
     "leases",
@@ -21,7 +22,7 @@ BATCH_KEYS: Final = (
 )
 """A batch's own keys; `scripts/_batch.lua` says what each holds."""
 
-SHARED_KEYS: Final = ("active", "unreported", "workers")
+SHARED_KEYS: Final = ("active", "unreported", "over", "workers")
 """Keys of the whole ledger that every script on a batch takes after the batch's own."""
 
 
@@ -32,7 +33,7 @@ class Keys:
     namespace: str
 
     def shared(self, name: str) -> str:
-        """A key of the whole ledger: active, unreported, workers, worker_info, batches, …"""
+        """A key of the whole ledger: active, unreported, over, workers, worker_info, batches, …"""
         return f"{{{self.namespace}}}:{name}"
 
     def token(self, token: str) -> str:

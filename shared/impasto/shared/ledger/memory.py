@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,10 +36,12 @@ from impasto.shared.ledger.policy import (
     DEAD_LETTER_CHARACTERS,
     DEAD_LETTERS,
     EMPTY_BROKER_SECONDS,
+    PAIRS_A_RETRY,
     PAIRS_A_SWEEP,
     POSTPONED_OUTSIDE_WINDOW,
     REPORT_AGAIN_SECONDS,
     TOKEN_SECONDS,
+    checked_priority,
     no_such_batch,
     poison,
 )
@@ -61,6 +63,7 @@ class _Run:
 class _Batch:
     opening: BatchOpening
     created_ms: int
+    priority: int
     state: BatchState = BatchState.ACTIVE
     cursor: int = 0
     cancelled: int = 0
@@ -68,6 +71,7 @@ class _Batch:
     busy_ms: int = 0
     timed: int = 0
     swept_ms: int = 0
+    again: set[int] = field(default_factory=set)
     due: dict[int, int] = field(default_factory=dict)
     backoff: dict[int, int] = field(default_factory=dict)
     runs: dict[int, _Run] = field(default_factory=dict)
@@ -113,7 +117,7 @@ class MemoryLedger:
                 return Opened(opening.batch, created=False)
             if opening.token is not None:
                 self._tokens[opening.token] = (opening.batch, now + _ms(TOKEN_SECONDS))
-            batch = self._batches[opening.batch] = _Batch(opening, created_ms=now)
+            batch = self._batches[opening.batch] = _Batch(opening, created_ms=now, priority=opening.priority)
             self._tell(
                 batch,
                 EventType.BATCH_OPENED,
@@ -155,6 +159,8 @@ class MemoryLedger:
                 return Refusal.UNKNOWN
             if found.state is BatchState.PAUSED:
                 return Refusal.PAUSED
+            if pair in found.again:
+                return Refusal.NOT_YET
             if run is not None and run.expires_ms > now:
                 return Refusal.RUNNING
             if found.backoff.get(pair, 0) > now:
@@ -237,6 +243,7 @@ class MemoryLedger:
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        retention_seconds: float | None = None,
     ) -> SweepResult:
         with self._changed:
             now = self._clock()
@@ -259,7 +266,10 @@ class MemoryLedger:
             unreported = sorted((at, b) for b, at in self._unreported.items() if at <= now)[:BATCHES_A_SWEEP]
             for _, name in unreported:
                 self._unreported[name] = now + _ms(REPORT_AGAIN_SECONDS)
-            return SweepResult(True, tuple(publish), tuple(failed), tuple(name for _, name in unreported))
+            forgotten = self._forget_outlived(retention_seconds) if retention_seconds is not None else []
+            return SweepResult(
+                True, tuple(publish), tuple(failed), tuple(name for _, name in unreported), tuple(forgotten)
+            )
 
     def control(self, batch: str, action: Control) -> BatchStatus:
         with self._changed:
@@ -268,6 +278,7 @@ class MemoryLedger:
             if action is Control.CANCEL and not found.state.is_final:
                 found.state = BatchState.CANCELLED
                 found.cancelled = found.opening.total - found.settled - len(found.runs)
+                found.again.clear()
                 found.due.clear()
                 found.backoff.clear()
                 for counts in (found.attempts, found.deaths):
@@ -282,14 +293,48 @@ class MemoryLedger:
                 self._tell(found, EventType.BATCH_PAUSED)
             elif action is Control.RESUME and found.state is BatchState.PAUSED:
                 found.state = BatchState.ACTIVE
-                found.due.update((pair, 0) for pair in found.due.keys() - found.backoff.keys())
-                found.swept_ms = 0
+                self._publish_again(found)
                 self._tell(found, EventType.BATCH_RESUMED)
             return self.status(batch)
 
-    def reported(self, batch: str) -> None:
+    def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
         with self._changed:
+            found = self._find(batch)
+            if found.state is BatchState.CANCELLED:
+                return 0
+            wanted = sorted(found.failures if pairs is None else set(pairs))
+            return sum(
+                self._retry(found, wanted[first : first + PAIRS_A_RETRY])
+                for first in range(0, len(wanted), PAIRS_A_RETRY)
+            )
+
+    def set_priority(self, batch: str, priority: int) -> BatchStatus:
+        with self._changed:
+            priority = checked_priority(batch, priority)
+            found = self._find(batch)
+            if not found.state.is_final and found.priority != priority:
+                found.priority = priority
+                self._publish_again(found)
+                self._tell(found, EventType.BATCH_PRIORITISED, priority=priority)
+            return self.status(batch)
+
+    def forget(self, batch: str) -> bool:
+        with self._changed:
+            found = self._batches.get(batch)
+            if found is None:
+                return True
+            if found.finished_ms is None:
+                return False
+            del self._batches[batch]
             self._unreported.pop(batch, None)
+            self._tokens = {token: opened for token, opened in self._tokens.items() if opened[0] != batch}
+            return True
+
+    def reported(self, batch: str, finished_ms: int | None) -> None:
+        with self._changed:
+            found = self._batches.get(batch)
+            if found is not None and finished_ms is not None and found.finished_ms == finished_ms:
+                self._unreported.pop(batch, None)
 
     def status(self, batch: str) -> BatchStatus:
         with self._changed:
@@ -300,7 +345,7 @@ class MemoryLedger:
                 batch=batch,
                 name=opening.name,
                 state=found.state,
-                priority=opening.priority,
+                priority=found.priority,
                 total=opening.total,
                 waiting=unsettled - len(found.due) - len(found.runs),
                 due=len(found.due),
@@ -394,10 +439,41 @@ class MemoryLedger:
     def _open_batches(self) -> list[_Batch]:
         return [batch for batch in self._batches.values() if batch.finished_ms is None]
 
+    def _publish_again(self, batch: _Batch) -> None:
+        batch.due.update((pair, 0) for pair in batch.due.keys() - batch.backoff.keys())
+        batch.swept_ms = 0
+
+    def _retry(self, batch: _Batch, pairs: list[int]) -> int:
+        failed = [pair for pair in pairs if pair in batch.failures]
+        for pair in failed:
+            del batch.failures[pair]
+            batch.again.add(pair)
+            self._tell(batch, EventType.PAIR_RETRIED, pair)
+        if failed:
+            if batch.state is BatchState.FAILED:
+                batch.state = BatchState.ACTIVE
+                batch.finished_ms = None
+                self._unreported.pop(batch.opening.batch, None)
+            batch.swept_ms = 0
+            self._tell(batch, EventType.BATCH_RETRIED, pairs=len(failed))
+        return len(failed)
+
+    def _forget_outlived(self, keep_seconds: float) -> list[str]:
+        until_ms = self._clock() - _ms(keep_seconds)
+        over = sorted(
+            (found.finished_ms, name)
+            for name, found in self._batches.items()
+            if found.finished_ms is not None and found.finished_ms <= until_ms
+        )
+        return [name for _, name in over[:BATCHES_A_SWEEP] if self.forget(name)]
+
     def _advance(self, batch: _Batch, min_window: int, *, most: int) -> list[int]:
         postponed = min(len(batch.backoff), POSTPONED_OUTSIDE_WINDOW)
         room = max(min_window, 2 * len(self.workers())) - (len(batch.due) - postponed) - len(batch.runs)
-        pairs: list[int] = []
+        pairs = sorted(batch.again)[: max(0, min(room, most))]
+        for pair in pairs:
+            batch.again.remove(pair)
+            batch.due[pair] = self._clock()
         while batch.cursor < batch.opening.total and len(pairs) < min(room, most):
             if batch.cursor not in batch.done:
                 batch.due[batch.cursor] = self._clock()
@@ -459,6 +535,7 @@ class MemoryLedger:
 
     def _settle(self, batch: _Batch, pair: int, outcome: EventType, **data: Any) -> Settled:
         """Forget all of a pair that was just counted."""
+        batch.again.discard(pair)
         for kept in (batch.runs, batch.due, batch.backoff, batch.attempts, batch.deaths):
             kept.pop(pair, None)
         self._tell(batch, outcome, pair, **data)

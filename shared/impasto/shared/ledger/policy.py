@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from impasto.shared.errors import NoSuchBatch, PoisonPair
+from impasto.shared.errors import BadSettings, NoSuchBatch, PoisonPair
 
 REPORT_AGAIN_SECONDS: Final = 30.0
 """After which a finished batch without a report is named by a sweep again."""
@@ -14,6 +14,7 @@ EMPTY_BROKER_SECONDS: Final = 5.0
 
 BATCHES_A_SWEEP: Final = 64
 PAIRS_A_SWEEP: Final = 256
+PAIRS_A_RETRY: Final = 1_000
 POSTPONED_OUTSIDE_WINDOW: Final = 64
 DEAD_LETTERS: Final = 1_000
 DEAD_LETTER_CHARACTERS: Final = 16_384
@@ -26,6 +27,13 @@ def no_such_batch(batch: str) -> NoSuchBatch:
     return NoSuchBatch(
         f"no batch is called {batch!r}: check the name, or rebuild the ledger with `impasto recover`"
     )
+
+
+def checked_priority(batch: str, priority: int) -> int:
+    """The priority, or BadSettings where there is no such one."""
+    if not 0 <= priority <= 9:
+        raise BadSettings(f"priority {priority} of batch {batch!r} is outside 0 to 9")
+    return priority
 
 
 def poison(max_deaths: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, cast
 
 import redis
@@ -39,9 +39,12 @@ from impasto.shared.ledger.policy import (
     DEAD_LETTERS,
     EMPTY_BROKER_SECONDS,
     EVENTS_SECONDS,
+    PAIRS_A_RETRY,
     PAIRS_A_SWEEP,
     REPORT_AGAIN_SECONDS,
     TOKEN_SECONDS,
+    checked_priority,
+    no_such_batch,
     poison,
 )
 from impasto.shared.ledger.redis_errors import translated
@@ -114,6 +117,7 @@ class RedisLedger:
             opening.priority,
             uuid.uuid4().hex,
             _ms(TOKEN_SECONDS),
+            opening.token or "",
         )
         return Opened(batch, bool(created))
 
@@ -166,6 +170,7 @@ class RedisLedger:
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        retention_seconds: float | None = None,
     ) -> SweepResult:
         turn_keys = [self._keys.shared("sweep_turn"), self._keys.shared("active")]
         batches = self._run("sweep_turn", turn_keys, self._now(), _ms(every_seconds), BATCHES_A_SWEEP)
@@ -191,13 +196,43 @@ class RedisLedger:
             _ms(REPORT_AGAIN_SECONDS),
             BATCHES_A_SWEEP,
         )
-        return SweepResult(True, tuple(publish), tuple(failed), tuple(unreported))
+        forgotten = self._forget_outlived(retention_seconds) if retention_seconds is not None else []
+        return SweepResult(True, tuple(publish), tuple(failed), tuple(unreported), tuple(forgotten))
+
+    def _forget_outlived(self, keep_seconds: float) -> list[str]:
+        outlived = self._run(
+            "outlived", [self._keys.shared("over")], self._now(), _ms(keep_seconds), BATCHES_A_SWEEP
+        )
+        return [batch for batch in outlived if self.forget(batch)]
 
     def control(self, batch: str, action: Control) -> BatchStatus:
         return answers.status(batch, self._on("control", batch, self._now(), Control(action).value))
 
-    def reported(self, batch: str) -> None:
-        self._on("reported", batch, batch, EVENTS_SECONDS)
+    def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
+        if pairs is None:
+            pairs = (failure.pair for failure in self.failures(batch))
+        wanted, moved = sorted(set(pairs)), 0
+        for first in range(0, max(1, len(wanted)), PAIRS_A_RETRY):
+            answer = self._on("retry", batch, self._now(), *wanted[first : first + PAIRS_A_RETRY])
+            if answer is None:
+                raise no_such_batch(batch)
+            moved += answer
+        return moved
+
+    def set_priority(self, batch: str, priority: int) -> BatchStatus:
+        priority = checked_priority(batch, priority)
+        return answers.status(batch, self._on("prioritise", batch, self._now(), priority))
+
+    def forget(self, batch: str) -> bool:
+        keys = [*self._keys.for_scripts(batch), self._keys.shared("batches")]
+        with translated(self._client):
+            token = cast("str | None", self._client.hget(self._keys.of_batch(batch, "meta"), "token"))
+        if token:
+            keys.append(self._keys.token(token))
+        return bool(self._run("forget", keys, batch))
+
+    def reported(self, batch: str, finished_ms: int | None) -> None:
+        self._on("reported", batch, batch, EVENTS_SECONDS, "" if finished_ms is None else finished_ms)
 
     def status(self, batch: str) -> BatchStatus:
         return answers.status(batch, self._on("status", batch, self._now()))

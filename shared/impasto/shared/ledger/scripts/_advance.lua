@@ -9,6 +9,13 @@ local function advance(batch, now, min_window, most)
   local postponed = math.min(redis.call('ZCARD', K.backoff), 64)
   local room = window - (redis.call('ZCARD', K.due) - postponed) - redis.call('ZCARD', K.leases)
   local pairs_due = {}
+  -- Pairs that people want again come before those whose turn has never been.
+  local most_again = math.max(0, math.min(room, most))
+  for _, pair in ipairs(redis.call('ZRANGEBYSCORE', K.again, '-inf', '+inf', 'LIMIT', 0, most_again)) do
+    redis.call('ZREM', K.again, pair)
+    redis.call('ZADD', K.due, now, pair)
+    pairs_due[#pairs_due + 1] = tonumber(pair)
+  end
   local cursor = batch.cursor
   while #pairs_due < math.min(room, most) and cursor < batch.total do
     if redis.call('GETBIT', K.done, cursor) == 1 then

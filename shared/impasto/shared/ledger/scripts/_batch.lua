@@ -2,7 +2,8 @@
 --
 -- KEYS, in the order of keys.py (BATCH_KEYS, then SHARED_KEYS); all carry one hash tag, so one node holds them:
 --   meta      hash    id, name, state, priority, total, cursor, done, failed, cancelled, created_ms,
---                     finished_ms, busy_ms, timed (pairs that busy_ms is of), opening
+--                     finished_ms, busy_ms, timed (pairs that busy_ms is of), opening, token
+--   again     zset    pair -> itself; failed pairs that wait for another life, lowest first
 --   due       zset    pair -> when its message last went out, or from when it may run; ms
 --   backoff   zset    pair -> from when it may run; ms; only postponed pairs whose message is not out again
 --   leases    zset    pair -> when the lease runs out; ms
@@ -16,16 +17,17 @@
 --   events    stream  type, pair, at_ms, data
 --   active    zset    batch -> when last swept; ms; every batch that has unsettled pairs
 --   unreported zset   batch -> from when its missing report may be asked for; ms
+--   over      zset    batch -> when its last pair was settled; ms
 --   workers   zset    worker -> until when it counts as living; ms
 --
--- Only unsettled pairs at or below the cursor have entries in due, leases, attempts and the like; of a
+-- Only unsettled pairs at or below the cursor have entries in again, due, leases, attempts and the like; of a
 -- settled pair a bit or a failure stays. A pair of a cancelled batch that is not done, failed or leased is
 -- cancelled.
 
 local K = {}
 for i, name in ipairs({
-  'meta', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'done',
-  'failures', 'events', 'active', 'unreported', 'workers',
+  'meta', 'again', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'done',
+  'failures', 'events', 'active', 'unreported', 'over', 'workers',
 }) do
   K[name] = KEYS[i]
 end

@@ -19,6 +19,7 @@ local function close_if_over(batch, now)
   redis.call('HSET', K.meta, 'state', batch.state, 'finished_ms', now)
   redis.call('ZREM', K.active, batch.id)
   redis.call('ZADD', K.unreported, now, batch.id)
+  redis.call('ZADD', K.over, now, batch.id)
   event(now, 'batch.finished', '', string.format('{"state":"%s","done":%d,"failed":%d,"cancelled":%d}',
     batch.state, batch.done, batch.failed, batch.cancelled))
   return true
@@ -28,6 +29,7 @@ end
 -- Returns whether that ended the batch.
 local function settle(batch, pair, outcome, now, data)
   release(pair)
+  redis.call('ZREM', K.again, pair)
   redis.call('ZREM', K.due, pair)
   redis.call('ZREM', K.backoff, pair)
   redis.call('HDEL', K.attempts, pair)

@@ -1,6 +1,6 @@
 -- any -> cancelled, paused, active: what people do to a whole batch.
 --
--- include: _clock _batch _settle _status
+-- include: _clock _batch _again _settle _status
 -- KEYS    those of _batch.lua
 -- ARGV    now_ms, action (cancel, pause or resume)
 -- answer  as status.lua, after the action; nil when there is no such batch
@@ -20,7 +20,7 @@ elseif action == 'cancel' and (batch.state == 'active' or batch.state == 'paused
   batch.state = 'cancelled'
   batch.cancelled = idle
   redis.call('HSET', K.meta, 'state', 'cancelled', 'cancelled', idle)
-  redis.call('DEL', K.due, K.backoff)
+  redis.call('DEL', K.again, K.due, K.backoff)
   for _, counts in ipairs({K.attempts, K.deaths}) do
     for _, pair in ipairs(redis.call('HKEYS', counts)) do
       if not redis.call('ZSCORE', K.leases, pair) then
@@ -35,12 +35,7 @@ elseif action == 'pause' and batch.state == 'active' then
   event(now, 'batch.paused', '', '{}')
 elseif action == 'resume' and batch.state == 'paused' then
   redis.call('HSET', K.meta, 'state', 'active')
-  for _, pair in ipairs(redis.call('ZRANGE', K.due, 0, -1)) do
-    if not redis.call('ZSCORE', K.backoff, pair) then
-      redis.call('ZADD', K.due, 0, pair)
-    end
-  end
-  redis.call('ZADD', K.active, 0, batch.id)
+  publish_again(batch)
   event(now, 'batch.resumed', '', '{}')
 end
 return status(now)

@@ -32,6 +32,9 @@ end
 if batch.state == 'paused' then
   return {'paused'}
 end
+if redis.call('ZSCORE', K.again, pair) then
+  return {'not_yet'}
+end
 if leased_until and tonumber(leased_until) > now then
   return {'running'}
 end

@@ -3,13 +3,13 @@
 -- include: _clock _batch
 -- KEYS    those of _batch.lua, then batches (zset: batch -> created; ms) and, where there is a token, its key
 --         (string: batch; expires)
--- ARGV    now_ms, id, total, name, priority, opening (unique to this call), token_ttl_ms
+-- ARGV    now_ms, id, total, name, priority, opening (unique to this call), token_ttl_ms, token (or "")
 -- answer  {id, created}: the earlier batch and 0 when the token or the id was there already
 -- again   a repeated command finds its own `opening` and answers as it did the first time
 
 local now = clock(ARGV[1])
 local id, opening = ARGV[2], ARGV[6]
-local batches, token = KEYS[16], KEYS[17]
+local batches, token = KEYS[18], KEYS[19]
 
 if token then
   local earlier = redis.call('GET', token)
@@ -24,7 +24,7 @@ end
 
 redis.call('HSET', K.meta, 'id', id, 'name', ARGV[4], 'state', 'active', 'priority', ARGV[5],
   'total', ARGV[3], 'cursor', 0, 'done', 0, 'failed', 0, 'cancelled', 0,
-  'created_ms', now, 'busy_ms', 0, 'timed', 0, 'opening', opening)
+  'created_ms', now, 'busy_ms', 0, 'timed', 0, 'opening', opening, 'token', ARGV[8])
 redis.call('ZADD', batches, now, id)
 redis.call('ZADD', K.active, 0, id)
 if token then
