@@ -33,6 +33,17 @@ def content_loss(features: Tensor, target: Tensor, form: str) -> Tensor:
     return squares.mean(1)
 
 
+def content_factor(form: str, elements: int, target_squares: Tensor) -> Tensor:
+    """What Σ (F − P)² is multiplied by in `content_loss`, (B,), of `elements` numbers a picture whose target
+    has Σ P² = `target_squares`, (B,): the loss of a tile is its own sum times this factor of the whole.
+    """
+    if form == "half_sum":
+        return torch.full_like(target_squares, 0.5)
+    if form == "relative":
+        return 1 / elements / (target_squares / elements).clamp_min(_SMALLEST)
+    return torch.full_like(target_squares, 1 / elements)
+
+
 def gram_loss(gram: Tensor, target: Tensor, form: str) -> Tensor:
     """How far Gram matrices a position (see `gram_compute`) are from the style's, both (B, C, C).
 

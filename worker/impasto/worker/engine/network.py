@@ -66,7 +66,9 @@ class Trunk:
     dtype: torch.dtype
 
     def __call__(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Features by layer name, float32, (B, C, H, W), of RGB pictures (B, 3, H, W) in [0, 1]."""
+        """Features by layer name, (B, C, H, W), of RGB pictures (B, 3, H, W) in [0, 1]: float32, or float64
+        where the trunk computes in it.
+        """
         features: dict[str, Tensor] = {}
         x = ((pictures - self.mean) / self.deviation).to(self.dtype, memory_format=torch.channels_last)
         for position, layer in enumerate(self.layers):
@@ -79,7 +81,7 @@ class Trunk:
             else:
                 x = pool(x, average=self.average)
             for name in self.wanted.get(position, ()):
-                features[name] = x.float()
+                features[name] = x.to(torch.promote_types(x.dtype, torch.float32))
         return features
 
 

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
-from impasto.worker.engine.images import framed
 from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, total_variation
 from impasto.worker.engine.network import Network, Trunk
-from impasto.worker.engine.statistics import Moments
-from impasto.worker.engine.targets import Statistic, Targets, style_statistic
+from impasto.worker.engine.statistics import Moments, Statistic, StyleSums, style_compute, style_update
+from impasto.worker.engine.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,28 @@ def weighted_terms(pictures: Tensor, trunk: Trunk, targets: Targets, settings: S
     Content layers are summed. Style layers are summed with their weights; in the `relative` form they are
     averaged, so that the style weight means the same however many layers there are.
     """
-    features = trunk(framed(pictures, settings.padding)) if trunk.layers else {}
+    features = trunk(pictures) if trunk.layers else {}
     nothing = torch.zeros(pictures.shape[0], device=pictures.device)
     content = nothing
     for name in settings.content_layers:
         content = content + content_loss(features[name], targets.content[name], settings.content_loss)
-    style = nothing
-    layer_weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
-    for name, weight in zip(settings.style_layers, layer_weights, strict=True):
-        statistic = style_statistic(features[name], settings.style_statistic)
-        style = style + weight * _style_loss(statistic, targets.style[name], settings.style_normalisation)
-    if settings.style_normalisation == "relative" and settings.style_layers:
-        style = style / len(settings.style_layers)
+    sums = {
+        name: style_update(None, features[name], settings.style_statistic) for name in settings.style_layers
+    }
+    style = style_term(sums, targets, settings) if sums else nothing
     tv = total_variation(pictures) if settings.tv_weight else nothing
     return Terms(settings.content_weight * content, settings.style_weight * style, settings.tv_weight * tv)
+
+
+def style_term(sums: dict[str, StyleSums], targets: Targets, settings: StyleSettings) -> Tensor:
+    """L_style (eq. 5) without its weight β, (B,), of each style layer's sums over all positions."""
+    layer_weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
+    losses = [
+        weight * _style_loss(style_compute(sums[name]), targets.style[name], settings.style_normalisation)
+        for name, weight in zip(settings.style_layers, layer_weights, strict=True)
+    ]
+    style = torch.stack(losses).sum(0)
+    return style / len(losses) if settings.style_normalisation == "relative" else style
 
 
 def _style_loss(statistic: Statistic, target: Statistic, form: str) -> Tensor:
@@ -73,6 +80,15 @@ class Evaluation:
     finite: bool
 
 
+def evaluation(terms: Terms, gradient: Tensor) -> Evaluation:
+    """What is told of one picture (1, 3, H, W): the only place where the host waits for the device."""
+    told = torch.stack(
+        [terms.content[0], terms.style[0], terms.tv[0], terms.total[0], gradient.isfinite().all()]
+    )
+    content, style, tv, value, finite = told.detach().tolist()
+    return Evaluation(gradient, content, style, tv, value, math.isfinite(value) and bool(finite))
+
+
 class Objective:
     """Loss and gradient of one picture (1, 3, H, W) against fixed targets."""
 
@@ -90,11 +106,5 @@ class Objective:
         with device_memory(self._device), torch.enable_grad():
             leaf = picture.detach().requires_grad_()
             terms = weighted_terms(leaf, self._trunk, self._targets, self._settings)
-            total = terms.total.sum()
-            (gradient,) = torch.autograd.grad(total, leaf)
-            gradient = gradient.contiguous()
-            told = torch.stack(
-                [terms.content[0], terms.style[0], terms.tv[0], total, gradient.isfinite().all()]
-            )
-            content, style, tv, value, finite = told.detach().tolist()
-        return Evaluation(gradient, content, style, tv, value, math.isfinite(value) and bool(finite))
+            (gradient,) = torch.autograd.grad(terms.total.sum(), leaf)
+            return evaluation(terms, gradient.contiguous())

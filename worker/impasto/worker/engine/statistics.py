@@ -7,7 +7,8 @@ value. Shapes: a chunk of features is (B, C, H, W) or any (B, C, …) of positio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,3 +72,41 @@ def moments_compute(sums: MomentSums) -> Moments:
     mean = sums.first / sums.positions
     outer = mean.unsqueeze(2) * mean.unsqueeze(1)
     return Moments(mean, torch.sub(sums.second / sums.positions, outer))
+
+
+StyleSums = GramSums | MomentSums
+Statistic = Tensor | Moments
+
+
+def style_update(sums: StyleSums | None, chunk: Tensor, statistic: str) -> StyleSums:
+    """Adds the chunk's positions to the sums of that statistic, `gram` or `covariance`."""
+    if statistic == "covariance":
+        return moments_update(sums if isinstance(sums, MomentSums) else None, chunk)
+    return gram_update(sums if isinstance(sums, GramSums) else None, chunk)
+
+
+def style_compute(sums: StyleSums) -> Statistic:
+    """`gram_compute` or `moments_compute`, as the sums ask for."""
+    return moments_compute(sums) if isinstance(sums, MomentSums) else gram_compute(sums)
+
+
+def summands(sums: StyleSums) -> tuple[Tensor, ...]:
+    """The tensors in the sums, in the order of their fields."""
+    values = (getattr(sums, field.name) for field in fields(sums))
+    return tuple(value for value in values if isinstance(value, Tensor))
+
+
+def with_summands(sums: StyleSums, tensors: tuple[Tensor, ...]) -> StyleSums:
+    """The same positions with other tensors in place of `summands(sums)`."""
+    names = [field.name for field in fields(sums) if isinstance(getattr(sums, field.name), Tensor)]
+    changes: dict[str, Any] = dict(zip(names, tensors, strict=True))
+    return replace(sums, **changes)
+
+
+def combined(sums: StyleSums | None, more: StyleSums) -> StyleSums:
+    """The sums over two disjoint sets of positions, in float64: a large picture has many tiles."""
+    tensors = tuple(value.double() for value in summands(more))
+    if sums is not None:
+        tensors = tuple(a + b for a, b in zip(summands(sums), tensors, strict=True))
+    total = replace(more, positions=more.positions + (sums.positions if sums is not None else 0))
+    return with_summands(total, tensors)

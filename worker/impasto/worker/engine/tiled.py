@@ -1,0 +1,214 @@
+"""Targets, loss and gradient of pictures too large for one evaluation, tile by tile and exactly.
+
+Style losses are functions of sums over all positions. A first pass takes the sums; the loss then gives its
+own derivative with respect to them; a second pass takes each tile's sums again, weighs them with that
+derivative and goes back to the pixels. Content losses are sums of squares over positions, each tile's known
+from itself. By the chain rule the tiles' gradients add up to the whole picture's. (Two passes over blocks are
+how Galerne et al. 2024, "Scaling Painting Style Transfer", arXiv 2212.13459, take Gram matrices and moments.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.shared.settings import StyleSettings
+from impasto.worker.engine.device import device_memory
+from impasto.worker.engine.losses import content_factor
+from impasto.worker.engine.network import Network, Trunk
+from impasto.worker.engine.objective import Evaluation, Terms, evaluation, style_term
+from impasto.worker.engine.statistics import (
+    StyleSums,
+    combined,
+    style_update,
+    summands,
+    with_summands,
+)
+from impasto.worker.engine.targets import Targets
+from impasto.worker.engine.tiles import Area, Tile, tiles
+
+# Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
+_BAND_PIXELS: Final = 2**20
+
+
+class Pixels:
+    """An 8-bit picture on the device, of which tiles are made floats only when they are looked at."""
+
+    def __init__(self, picture: Image.Image, device: torch.device) -> None:
+        levels = torch.from_numpy(np.array(picture, dtype=np.uint8)).to(device)  # (H, W, 3)
+        self._levels = levels.permute(2, 0, 1).unsqueeze(0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._levels.shape[2], self._levels.shape[3]
+
+    def crop(self, area: Area) -> Tensor:
+        """(1, 3, h, w), float32, in [0, 1]."""
+        return area.of(self._levels).float().div_(255)
+
+
+def style_sums(
+    picture: Image.Image, settings: StyleSettings, network: Network, dtype: torch.dtype, tile_px: int
+) -> dict[str, StyleSums]:
+    """Each style layer's sums over all positions of the picture, in float64."""
+    if not settings.style_layers:
+        return {}
+    trunk = network.trunk(settings.style_layers, pooling=settings.pooling, dtype=dtype)
+    pixels = Pixels(picture, network.device)
+    sums: dict[str, StyleSums] = {}
+    with torch.no_grad():
+        for tile in tiles(trunk, pixels.size, tile_px):
+            _add_style_sums(sums, tile, trunk(pixels.crop(tile.crop)), settings)
+    return sums
+
+
+class TiledObjective:
+    """Loss and gradient of one picture (1, 3, H, W), as `Objective` gives them, in the memory of a tile.
+
+    The content's features are computed again for each tile whenever they are needed, from `scene`, which has
+    the picture's size.
+    """
+
+    def __init__(
+        self,
+        scene: Image.Image,
+        targets: Targets,
+        settings: StyleSettings,
+        network: Network,
+        dtype: torch.dtype,
+        *,
+        tile_px: int,
+    ) -> None:
+        def trunk(names: tuple[str, ...]) -> Trunk:
+            return network.trunk(names, pooling=settings.pooling, dtype=dtype)
+
+        self._targets = targets
+        self._settings = settings
+        self._device = network.device
+        self._tile_px = tile_px
+        self._style_trunk = trunk(settings.style_layers)
+        self._content_trunk = trunk(settings.content_layers)
+        self._trunk = trunk((*settings.content_layers, *settings.style_layers))
+        self._scene = Pixels(scene, network.device)
+        self._tiles = tiles(self._trunk, self._scene.size, tile_px)
+        with device_memory(network.device):
+            self._content_factors = self._measure_content()
+
+    def __call__(self, picture: Tensor) -> Evaluation:
+        with device_memory(self._device):
+            style, slopes = self._style(picture)
+            gradient = torch.zeros_like(picture)
+            content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
+            for tile in self._tiles:
+                content += self._go_back(picture, tile, slopes, gradient)
+            tv = self._total_variation(picture, gradient)
+            weights = self._settings
+            terms = Terms(
+                content=weights.content_weight * content,
+                style=weights.style_weight * style,
+                tv=weights.tv_weight * tv,
+            )
+            return evaluation(terms, gradient)
+
+    def _measure_content(self) -> dict[str, Tensor]:
+        """By layer, what Σ (F − P)² is multiplied by."""
+        form = self._settings.content_loss
+        elements = dict.fromkeys(self._settings.content_layers, 0)
+        squares = {
+            name: torch.zeros(1, dtype=torch.float64, device=self._device)
+            for name in self._settings.content_layers
+        }
+        for tile in self._tiles if elements else ():
+            features = self._content_features(tile) if form == "relative" else {}
+            for name in elements:
+                width = self._trunk_width(name)
+                elements[name] += tile.cores[name].positions * width
+                if form == "relative":
+                    squares[name] += features[name].double().square().flatten(1).sum(1)
+        return {name: content_factor(form, elements[name], squares[name]) for name in elements}
+
+    def _trunk_width(self, name: str) -> int:
+        position = next(place for place, names in self._content_trunk.wanted.items() if name in names)
+        return self._content_trunk.layers[position].outputs
+
+    @torch.no_grad()
+    def _content_features(self, tile: Tile) -> dict[str, Tensor]:
+        features = self._content_trunk(self._scene.crop(tile.crop))
+        return {name: tile.places[name].of(features[name]) for name in self._settings.content_layers}
+
+    def _style(self, picture: Tensor) -> tuple[Tensor, dict[str, tuple[Tensor, ...]]]:
+        """The style loss without its weight, (B,), and its derivatives with respect to each layer's sums."""
+        sums: dict[str, StyleSums] = {}
+        if not self._settings.style_layers:
+            return picture.new_zeros(picture.shape[0], dtype=torch.float64), {}
+        with torch.no_grad():
+            for tile in tiles(self._style_trunk, self._scene.size, self._tile_px):
+                _add_style_sums(sums, tile, self._style_trunk(tile.crop.of(picture)), self._settings)
+        leaves = {
+            name: tuple(value.requires_grad_() for value in summands(layer)) for name, layer in sums.items()
+        }
+        with torch.enable_grad():
+            loss = style_term(
+                {name: with_summands(layer, leaves[name]) for name, layer in sums.items()},
+                self._targets,
+                self._settings,
+            )
+            flat = [leaf for name in leaves for leaf in leaves[name]]
+            slopes = iter(torch.autograd.grad(loss.sum(), flat))
+        return loss.detach(), {name: tuple(next(slopes) for _ in leaves[name]) for name in leaves}
+
+    def _go_back(
+        self, picture: Tensor, tile: Tile, slopes: dict[str, tuple[Tensor, ...]], gradient: Tensor
+    ) -> Tensor:
+        """Adds the tile's part of the gradient; its content loss without the weight, (B,)."""
+        settings = self._settings
+        aims = self._content_features(tile) if settings.content_layers else {}
+        with torch.enable_grad():
+            crop = tile.crop.of(picture).detach().requires_grad_()
+            features = self._trunk(crop)
+            content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
+            for name in settings.content_layers:
+                difference = tile.places[name].of(features[name]) - aims[name]
+                content = content + self._content_factors[name] * difference.square().flatten(1).sum(1)
+            total = settings.content_weight * content.sum()
+            for name in settings.style_layers:
+                sums = style_update(None, tile.places[name].of(features[name]), settings.style_statistic)
+                for slope, value in zip(slopes[name], summands(sums), strict=True):
+                    total = total + settings.style_weight * (slope.to(value.dtype) * value).sum()
+            tile.crop.of(gradient).add_(torch.autograd.grad(total, crop)[0])
+        return content.detach()
+
+    def _total_variation(self, picture: Tensor, gradient: Tensor) -> Tensor:
+        """`total_variation` in bands of rows, its weighted gradient added; without its weight, (B,)."""
+        batch, channels, height, width = picture.shape
+        total = picture.new_zeros(batch, dtype=torch.float64)
+        if not self._settings.tv_weight:
+            return total
+        rows = max(1, _BAND_PIXELS // width)
+        for top in range(0, height, rows):
+            below = min(height, top + rows)
+            area = Area((top, min(height, below + 1)), (0, width))
+            with torch.enable_grad():
+                band = area.of(picture).detach().requires_grad_()
+                across = band[:, :, : below - top].diff(dim=3).square().flatten(1).sum(1)
+                down = band.diff(dim=2).square().flatten(1).sum(1)
+                value = across / max(1, channels * height * (width - 1)) + down / max(
+                    1, channels * (height - 1) * width
+                )
+                (slope,) = torch.autograd.grad(self._settings.tv_weight * value.sum(), band)
+            area.of(gradient).add_(slope)
+            total += value.detach()
+        return total
+
+
+def _add_style_sums(
+    sums: dict[str, StyleSums], tile: Tile, features: dict[str, Tensor], settings: StyleSettings
+) -> None:
+    for name in settings.style_layers:
+        chunk = style_update(None, tile.places[name].of(features[name]), settings.style_statistic)
+        sums[name] = combined(sums.get(name), chunk)
