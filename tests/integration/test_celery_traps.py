@@ -45,7 +45,7 @@ from stage import Stage
 stage = Stage(ENVIRONMENT)
 heart = Heart(
     worker="deaf", info={}, deployment=stage.deployment, ledger=stage.ledger, dispatcher=stage.dispatcher,
-    current=CurrentPair(), on_unreported=print, on_unreadable=print,
+    current=CurrentPair(),
 )
 heart.start()
 time.sleep(60)

@@ -17,6 +17,7 @@ from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.jobs import TASK_NAME, fingerprint
 from impasto.shared.ledger import BatchState, Control
+from impasto.shared.ledger.keys import Keys
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.pictures import read_embedded
 from impasto.shared.reports import Report
@@ -121,6 +122,9 @@ def test_a_batch_whose_files_vanished_fails_pair_by_pair(stage: Stage, worker: W
     eventually(lambda: stage.is_over(batch), what="the batch")
     assert stage.ledger.status(batch).failed == 6
     assert {f.kind for f in stage.ledger.failures(batch)} == {"object_missing"}
+    # Nothing is left to report on, and nobody is asked to for ever.
+    unreported = Keys(stage.deployment.namespace).shared("unreported")
+    eventually(lambda: stage.client.zscore(unreported, batch) is None, what="the end of the asking")
 
 
 def test_a_foreign_celery_application_gets_its_picture_without_a_batch(

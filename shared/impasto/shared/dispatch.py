@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.deployment import Deployment, mask_url
-from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent
+from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent, StoreRefused, StoreUnavailable
 from impasto.shared.jobs import TASK_NAME, PairJob
 from impasto.shared.ledger import Ledger
 
@@ -52,16 +52,28 @@ class Dispatcher:
     def publish(self, pairs: Iterable[tuple[str, int]]) -> list[Unreadable]:
         """Send one message a pair; the answer is those whose batch can't be read from the store any more.
 
-        Raises LedgerUnavailable, and StoreUnavailable when the store may answer later.
+        Raises LedgerUnavailable, and StoreUnavailable when the store may answer later; what it did give is
+        sent all the same.
         """
         jobs: list[PairJob] = []
         unreadable: list[Unreadable] = []
+        silent: dict[str, StoreUnavailable] = {}
         for batch, pair in pairs:
+            if batch in silent:
+                continue
             try:
                 jobs.append(self._batches.job(batch, pair))
+            except StoreUnavailable as error:
+                silent[batch] = error
             except Permanent as error:
                 unreadable.append(Unreadable(batch, pair, error))
+            except IndexError as error:
+                unreadable.append(
+                    Unreadable(batch, pair, StoreRefused(f"the spec is not the ledger's: {error}"))
+                )
         self.send(jobs)
+        for unanswered in silent.values():
+            raise unanswered
         return unreadable
 
     def send(self, jobs: Sequence[PairJob]) -> None:

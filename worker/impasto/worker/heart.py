@@ -1,20 +1,22 @@
-"""The heart: a thread that says the worker lives, renews its lease, and looks for what others lost."""
+"""The heart: a thread that says the worker lives, renews its lease, and ends a worker that has gone deaf.
+
+It talks to Redis alone: a store that hangs must cost no worker its lease.
+"""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
 
 from impasto.shared.deployment import Deployment
-from impasto.shared.dispatch import Dispatcher, Unreadable
-from impasto.shared.errors import ImpastoError, LedgerUnavailable
+from impasto.shared.dispatch import Dispatcher
+from impasto.shared.errors import LedgerUnavailable
 from impasto.shared.ledger import Ledger
 from impasto.worker.current import CurrentPair
+from impasto.worker.repeating import Repeating
 
 log = structlog.get_logger()
 
@@ -23,11 +25,7 @@ EXIT_DEAF: Final = 75
 
 
 class Heart:
-    """Beats every `heart_seconds` until stopped, whatever goes wrong in one beat.
-
-    `on_unreported` is given the finished batches whose report nobody wrote, `on_unreadable` the pairs whose
-    batch is gone from the store.
-    """
+    """Beats every `heart_seconds` until stopped, whatever goes wrong in one beat."""
 
     def __init__(
         self,
@@ -38,8 +36,6 @@ class Heart:
         ledger: Ledger,
         dispatcher: Dispatcher,
         current: CurrentPair,
-        on_unreported: Callable[[str], None],
-        on_unreadable: Callable[[Sequence[Unreadable]], None],
     ) -> None:
         self._worker = worker
         self._info = info
@@ -47,46 +43,27 @@ class Heart:
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._current = current
-        self._on_unreported = on_unreported
-        self._on_unreadable = on_unreadable
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
-        self._silent = False
+        # Nobody is deaf to a server that does not speak: the silence counts from its return.
+        self._beats = Repeating(
+            "heart", self.beat, every_seconds=deployment.heart_seconds, on_outage=current.touch
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self._beats.start()
 
     def stop(self) -> None:
         """End the thread and tell the ledger that the worker left."""
-        self._ended.set()
-        self._thread.join(timeout=10)
+        self._beats.stop(timeout_seconds=10)
         try:
             self._ledger.leave(self._worker)
         except LedgerUnavailable as error:
             log.warning("worker.leave_untold", error=str(error))
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self.beat()
-                self._told_again()
-            except LedgerUnavailable as error:
-                self._silenced(error)
-            except ImpastoError as error:
-                log.warning("heart.failed", error=str(error))
-            except Exception:
-                # A heart that stops for one odd answer would cost every pair its lease.
-                log.exception("heart.failed")
-            if self._ended.wait(self._deployment.heart_seconds):
-                return
-
     def beat(self) -> None:
         """One beat. Raises LedgerUnavailable when the ledger can't be reached."""
         self._renew()
         self._ledger.beat(self._worker, self._info, ttl_seconds=self._deployment.lease_seconds)
-        broker_is_empty = self._dispatcher.broker_is_empty()
-        self._sweep(broker_is_empty)
-        self._watch_for_deafness(broker_is_empty)
+        self._watch_for_deafness()
 
     def _renew(self) -> None:
         held = self._current.held()
@@ -102,28 +79,8 @@ class Heart:
         )
         self._current.answer(lease, answer)
 
-    def _sweep(self, broker_is_empty: bool) -> None:
-        days = self._deployment.retention_days
-        found = self._ledger.sweep(
-            every_seconds=self._deployment.sweep_seconds,
-            republish_seconds=self._deployment.republish_seconds,
-            broker_is_empty=broker_is_empty,
-            max_deaths=self._deployment.max_deaths,
-            min_window=self._deployment.window,
-            retention_seconds=None if days is None else days * 24 * 3600,
-        )
-        for batch, pair in found.failed:
-            log.error("pair.failed", batch=batch, pair=pair, error="killed too many workers")
-        if found.publish:
-            self._on_unreadable(self._dispatcher.publish(found.publish))
-            log.info("sweep.published", pairs=len(found.publish))
-        for batch in found.forgotten:
-            log.info("batch.forgotten", batch=batch)
-        for batch in found.unreported:
-            self._on_unreported(batch)
-
-    def _watch_for_deafness(self, broker_is_empty: bool) -> None:
-        if broker_is_empty or self._current.held() is not None:
+    def _watch_for_deafness(self) -> None:
+        if self._current.held() is not None or self._dispatcher.broker_is_empty():
             self._current.touch()
             return
         silence = time.monotonic() - self._current.last_activity
@@ -132,13 +89,3 @@ class Heart:
             self._ledger.leave(self._worker)
             # Nothing runs, so nothing is lost; a polite stop would need the very loop that hangs.
             os._exit(EXIT_DEAF)
-
-    def _silenced(self, error: LedgerUnavailable) -> None:
-        if not self._silent:
-            log.warning("ledger.unreachable", error=str(error))
-        self._silent = True
-
-    def _told_again(self) -> None:
-        if self._silent:
-            log.info("ledger.back")
-        self._silent = False

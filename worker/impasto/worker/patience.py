@@ -36,6 +36,8 @@ class Patience:
             except (LedgerUnavailable, StoreUnavailable) as error:
                 if self._stopping.seconds_left <= delay_seconds:
                     raise
+                # Whoever waits knowingly is not deaf.
+                self._current.touch()
                 log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
 

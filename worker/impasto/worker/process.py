@@ -14,14 +14,14 @@ from typing import Any
 import structlog
 import torch
 from celery import Celery, signals
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, Reject, SecurityWarning
 from celery.worker import state as celery_state
 
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import make_app
 from impasto.shared.deployment import Deployment
 from impasto.shared.dispatch import Dispatcher
-from impasto.shared.errors import BadSettings, LedgerUnavailable
+from impasto.shared.errors import BadSettings, LedgerUnavailable, Transient
 from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
 from impasto.shared.store.open import open_deployment_store
@@ -33,6 +33,7 @@ from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
 from impasto.worker.pipeline import Pipeline, software
 from impasto.worker.reporter import Reporter
+from impasto.worker.sweeper import Sweeper
 from impasto.worker.task import PairTask
 
 log = structlog.get_logger()
@@ -84,15 +85,22 @@ def run_worker(deployment: Deployment) -> int:
         ledger=ledger,
         dispatcher=dispatcher,
         current=current,
+    )
+    sweeper = Sweeper(
+        deployment=deployment,
+        ledger=ledger,
+        dispatcher=dispatcher,
         on_unreported=reporter.ask,
         on_unreadable=task.fail_unreadable,
     )
     _await_ledger(ledger)
     reporter.start()
     heart.start()
+    sweeper.start()
     try:
         return _consume(app, worker, task, stopping)
     finally:
+        sweeper.stop()
         reporter.stop(timeout_seconds=max(1.0, deployment.grace_seconds))
         heart.stop()
         # All is handed over: a signal that comes only now must not turn a clean end into a death.
@@ -132,7 +140,15 @@ def _await_ledger(ledger: RedisLedger) -> None:
 
 def _consume(app: Celery, worker: str, task: PairTask, stopping: Stopping) -> int:
     consumer.install(app, task.bury)
-    app.task(name=TASK_NAME, typing=False)(task.handle)
+
+    def stylize_pair(*args: Any, **kwargs: Any) -> None:
+        try:
+            task.handle(*args, **kwargs)
+        except Transient as error:
+            # Celery acknowledges what fails, and a job without a batch is known to nobody else yet.
+            raise Reject(str(error), requeue=True) from error
+
+    app.task(name=TASK_NAME, typing=False)(stylize_pair)
 
     def take_over_signals(**_: object) -> None:
         # Celery's own handlers would raise inside the running pair on SIGQUIT or a second Ctrl-C, and the
@@ -150,6 +166,8 @@ def _consume(app: Celery, worker: str, task: PairTask, stopping: Stopping) -> in
     signals.setup_logging.connect(lambda **_: None, weak=False)
     # It warns of pickle under root; this worker takes JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # At each outage it explains a setting that is made on purpose.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     program = app.Worker(
         hostname=worker,
         pool_cls="solo",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 
 import structlog
 
 from impasto.shared.batches import BatchFiles
-from impasto.shared.errors import ImpastoError
+from impasto.shared.errors import ImpastoError, NoSuchBatch, ObjectMissing
 from impasto.shared.ledger import Ledger
 from impasto.shared.reports import write_report
 
@@ -24,7 +25,8 @@ class Reporter:
         self._asked: queue.Queue[str | None] = queue.Queue()
         self._under_way: set[str] = set()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="reporter", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -45,8 +47,7 @@ class Reporter:
     def _run(self) -> None:
         while (batch := self._asked.get()) is not None:
             try:
-                report = write_report(batch, self._ledger, self._files)
-                log.info("batch.reported", batch=batch, state=report.state, **report.counts)
+                self._report(batch)
             except ImpastoError as error:
                 log.warning("batch.report_failed", batch=batch, error=str(error))
             except Exception:
@@ -54,3 +55,15 @@ class Reporter:
             finally:
                 with self._lock:
                     self._under_way.discard(batch)
+
+    def _report(self, batch: str) -> None:
+        try:
+            report = write_report(batch, self._ledger, self._files)
+        except NoSuchBatch:
+            log.info("batch.forgotten", batch=batch)
+        except ObjectMissing as error:
+            # What the report would be made of is gone: asking again, for ever, would not bring it back.
+            log.error("batch.not_reportable", batch=batch, error=str(error))
+            self._ledger.reported(batch, self._ledger.status(batch).finished_ms)
+        else:
+            log.info("batch.reported", batch=batch, state=report.state, **report.counts)

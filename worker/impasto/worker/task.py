@@ -19,9 +19,7 @@ from impasto.shared.errors import (
     HandedBack,
     ImpastoError,
     LeaseLost,
-    LedgerUnavailable,
     OutOfDeviceMemory,
-    Permanent,
     PoisonPair,
     Stopped,
     StoreRefused,
@@ -75,7 +73,11 @@ class PairTask:
         self._on_finished = on_finished
 
     def handle(self, *args: Any, **kwargs: Any) -> None:
-        """One message's body. Raises nothing but LedgerUnavailable, and that only when told to stop."""
+        """One message's body.
+
+        Raises LedgerUnavailable and StoreUnavailable, and only when told to stop: the message must then stay
+        on the queue.
+        """
         self._current.touch()
         try:
             job = self._read(args, kwargs)
@@ -84,8 +86,12 @@ class PairTask:
             return
         try:
             job = self._patience.with_ledger(lambda: adopt(job, files=self._files, ledger=self._ledger))
-        except Permanent as error:
-            self.bury(json.dumps(job.to_wire()), str(error))
+        except Transient:
+            raise
+        except Exception as error:
+            if not isinstance(error, ImpastoError):
+                log.exception("message.unexpected")
+            self.bury(json.dumps(job.to_wire()), _one_line(error))
             return
         with structlog.contextvars.bound_contextvars(batch=job.batch, pair=job.pair):
             self._take(job, str(job.batch))
@@ -202,7 +208,7 @@ class PairTask:
         if held and isinstance(reason, HandedBack):
             try:
                 self._dispatcher.send([job])
-            except LedgerUnavailable as error:
+            except ImpastoError as error:
                 log.warning("pair.message_unsent", error=str(error))
 
     def _settle_fault(self, job: PairJob, lease: Lease, error: Exception) -> None:

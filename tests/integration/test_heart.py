@@ -1,0 +1,172 @@
+"""The heart and the sweep beside it, on a real server and a store that hangs as an unreachable share does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from impasto.shared.dispatch import Dispatcher
+from impasto.shared.errors import StoreUnavailable
+from impasto.shared.ledger import Control, Lease
+from impasto.worker.current import CurrentPair
+from impasto.worker.heart import Heart
+from impasto.worker.sweeper import Sweeper
+from servers import RedisServer, valkey_binary
+from stage import Stage, folder_stage, picture, png
+from workers import EAGER, eventually
+
+
+@pytest.fixture
+def stage(valkey: RedisServer, namespace: str, tmp_path: Path) -> Iterator[Stage]:
+    stage = folder_stage(valkey.url, namespace, tmp_path)
+    yield eager(stage)
+    stage.close()
+
+
+def eager(stage: Stage) -> Stage:
+    """The same stage with the patience of tests."""
+    return Stage({**stage.environment, **EAGER})
+
+
+def submit(stage: Stage, *, paused: bool = False) -> str:
+    return stage.submit([png(picture(1))], [png(picture(2))], paused=paused)
+
+
+def heart_of(stage: Stage, current: CurrentPair) -> Heart:
+    return Heart(
+        worker="w",
+        info={},
+        deployment=stage.deployment,
+        ledger=stage.ledger,
+        dispatcher=stage.dispatcher,
+        current=current,
+    )
+
+
+def sweeper_of(stage: Stage) -> Sweeper:
+    # As in a worker that never saw these batches: nothing of them is cached.
+    files = type(stage.files)(stage.store)
+    dispatcher = Dispatcher(stage.app, stage.ledger, files, stage.deployment, stage.client)
+    return Sweeper(
+        deployment=stage.deployment,
+        ledger=stage.ledger,
+        dispatcher=dispatcher,
+        on_unreported=lambda batch: None,
+        on_unreadable=lambda pairs: None,
+    )
+
+
+@contextmanager
+def hanging(stage: Stage, tmp_path: Path, batch: str) -> Iterator[None]:
+    """Whoever reads the batch's spec meanwhile waits, as on a share whose server is gone."""
+    spec = tmp_path / "store" / "batches" / batch / "batch.json"
+    whole = spec.read_bytes()
+    spec.unlink()
+    os.mkfifo(spec)
+    try:
+        yield
+    finally:
+        spec.with_suffix(".whole").write_bytes(whole)
+        pipe = os.open(spec, os.O_RDWR | os.O_NONBLOCK)
+        spec.with_suffix(".whole").replace(spec)
+        os.close(pipe)
+
+
+def test_a_store_that_hangs_costs_no_worker_its_lease(stage: Stage, tmp_path: Path) -> None:
+    mine, other = submit(stage), submit(stage, paused=True)
+    lease = stage.ledger.lease(mine, 0, worker="w", lease_id="l", ttl_seconds=2)
+    assert isinstance(lease, Lease)
+    current = CurrentPair()
+    heart, sweeper = heart_of(stage, current), sweeper_of(stage)
+    with hanging(stage, tmp_path, other), current.hold(lease):
+        stage.ledger.control(other, Control.RESUME)
+        heart.start()
+        sweeper.start()
+        eventually(lambda: stage.ledger.status(other).due == 1, what="the sweep")
+        time.sleep(0.5)
+        first = stage.ledger.running(mine)[0].lease_expires_ms
+        eventually(
+            lambda: stage.ledger.running(mine)[0].lease_expires_ms > first + 1000,
+            seconds=10,
+            what="a renewal",
+        )
+    sweeper.stop()
+    heart.stop()
+
+
+def test_a_batch_that_the_store_does_not_give_holds_up_no_other(stage: Stage, tmp_path: Path) -> None:
+    broken, whole = submit(stage, paused=True), submit(stage, paused=True)
+    for batch in (broken, whole):
+        stage.ledger.control(batch, Control.RESUME)
+        assert stage.ledger.advance(batch, min_window=1) == [0]
+    spec = tmp_path / "store" / "batches" / broken / "batch.json"
+    spec.unlink()
+    # Reading it is an error of input and output, as on a failing disk.
+    spec.symlink_to("/proc/self/mem")
+    dispatcher = Dispatcher(
+        stage.app, stage.ledger, type(stage.files)(stage.store), stage.deployment, stage.client
+    )
+    with pytest.raises(StoreUnavailable):
+        dispatcher.publish([(broken, 0), (whole, 0)])
+    assert not stage.dispatcher.broker_is_empty()
+
+
+def test_an_outage_of_redis_is_not_taken_for_deafness(namespace: str, tmp_path: Path) -> None:
+    with RedisServer(valkey_binary(), tmp_path / "valkey") as server:
+        stage = eager(folder_stage(server.url, namespace, tmp_path))
+        current = CurrentPair()
+        heart = heart_of(stage, current)
+        heart.start()
+        eventually(lambda: bool(stage.ledger.workers()), what="a beat")
+        server.stop()
+        began = time.monotonic()
+        eventually(lambda: current.last_activity > began + 1, seconds=20, what="the outage")
+        server.start()
+        heart.stop()
+        stage.close()
+
+
+PATIENT: str = """
+import time
+from impasto.shared.errors import StoreUnavailable
+from impasto.worker.current import CurrentPair, Stopping
+from impasto.worker.heart import Heart
+from impasto.worker.patience import Patience
+from stage import Stage
+
+stage = Stage(ENVIRONMENT)
+current, until = CurrentPair(), time.monotonic() + 5
+heart = Heart(
+    worker="patient", info={}, deployment=stage.deployment, ledger=stage.ledger, dispatcher=stage.dispatcher,
+    current=current,
+)
+heart.start()
+
+def call():
+    if time.monotonic() < until:
+        raise StoreUnavailable("away")
+
+Patience(current, Stopping(1), store_seconds=1).with_ledger(call)
+heart.stop()
+"""
+
+
+def test_a_worker_that_waits_for_a_server_is_not_taken_for_deaf(stage: Stage) -> None:
+    submit(stage)
+    environment = {**stage.environment, "IMPASTO_DEAF_SECONDS": "4"}
+    patient = subprocess.run(
+        [sys.executable, "-c", PATIENT.replace("ENVIRONMENT", repr(environment))],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert patient.returncode == 0, patient.stderr
