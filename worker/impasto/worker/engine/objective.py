@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
+from impasto.worker.engine.images import framed
 from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, total_variation
 from impasto.worker.engine.network import Network, Trunk
 from impasto.worker.engine.statistics import Moments, Statistic, StyleSums, style_compute, style_update
@@ -36,7 +37,7 @@ def weighted_terms(pictures: Tensor, trunk: Trunk, targets: Targets, settings: S
     Content layers are summed. Style layers are summed with their weights; in the `relative` form they are
     averaged, so that the style weight means the same however many layers there are.
     """
-    features = trunk(pictures) if trunk.layers else {}
+    features = trunk(framed(pictures, settings.padding)) if trunk.layers else {}
     nothing = torch.zeros(pictures.shape[0], device=pictures.device)
     content = nothing
     for name in settings.content_layers:
