@@ -9,11 +9,13 @@ with Client() as client:
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
 from impasto.producer.fetch import Fetched
+from impasto.producer.purge import Purged
+from impasto.producer.recover import Recovered, Recovery
 from impasto.producer.request import Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
 from impasto.producer.watch import Update
 from impasto.shared.deployment import Deployment
-from impasto.shared.ledger import BatchState, BatchStatus, Failure, RunningPair
+from impasto.shared.ledger import BatchState, BatchStatus, DeadLetter, Failure, RunningPair
 from impasto.shared.settings import PRESETS, StyleSettings
 
 __all__ = [
@@ -21,10 +23,14 @@ __all__ = [
     "BatchState",
     "BatchStatus",
     "Client",
+    "DeadLetter",
     "Deployment",
     "Failure",
     "Fetched",
     "Progress",
+    "Purged",
+    "Recovered",
+    "Recovery",
     "Rejected",
     "RunningPair",
     "StyleSettings",

@@ -1,9 +1,10 @@
-"""`Client`: submit, status, watch, fetch, cancel, for programs; the command line is built on it."""
+"""`Client`: submit, watch, fetch, steer and clean up, for programs; the command line is built on it."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -12,16 +13,20 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from impasto.producer import fetch as fetching
+from impasto.producer import purge as purging
+from impasto.producer import recover as recovering
 from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
 from impasto.producer.fetch import Fetched
+from impasto.producer.purge import Purged
+from impasto.producer.recover import Recovery
 from impasto.producer.request import Pairs, Request, Sources, Submission, as_sources, make_settings
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
-from impasto.shared.jobs import PairJob
-from impasto.shared.ledger import BatchState, BatchStatus, Control, Failure, RunningPair
+from impasto.shared.jobs import BATCH_ID_PATTERN, PairJob
+from impasto.shared.ledger import BatchState, BatchStatus, Control, DeadLetter, Failure, RunningPair
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store.open import open_deployment_store
 
@@ -205,6 +210,67 @@ class Client:
             raise BadSettings(f"batch {status.batch} was cancelled: submit it anew")
         self.connection.dispatcher.advance(status.batch)
         return status
+
+    def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
+        """Try failed pairs again, all or these, with new attempts; how many of them had failed.
+
+        A batch that was over goes on. Raises NoSuchBatch, and BadSettings for a batch that was cancelled.
+        """
+        found = self.find(batch)
+        retried = self.connection.ledger.retry(found, pairs)
+        if not retried and self.connection.ledger.status(found).state is BatchState.CANCELLED:
+            raise BadSettings(f"batch {found} was cancelled: submit it anew")
+        self.connection.dispatcher.advance(found)
+        return retried
+
+    def set_priority(self, batch: str, priority: int) -> BatchStatus:
+        """Serve the batch at another priority, 0 (first) to 9, from now on; one that is over keeps its own.
+
+        Raises NoSuchBatch, BadSettings.
+        """
+        return self.connection.ledger.set_priority(self.find(batch), priority)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Messages that were no pair jobs, newest first, with what was wrong with them."""
+        return self.connection.ledger.dead_letters()
+
+    def recover(self, batches: Sequence[str] = (), *, on_progress: OnProgress | None = None) -> Recovery:
+        """Rebuild in an empty ledger what the store has: these batches, or all that were not purged.
+
+        What is done stays done, what was cancelled is cancelled again, the rest runs. Batches that the ledger
+        knows are not touched. Raises NoSuchBatch for a name that the store has not.
+        """
+        return recovering.recover(self.connection, batches, on_progress)
+
+    def purge(
+        self,
+        batches: Sequence[str] = (),
+        *,
+        older_than_seconds: float | None = None,
+        outputs: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> list[Purged]:
+        """Forget these batches, and those that have been over for so long.
+
+        Their pictures, metadata and files stay in the store unless `outputs`; inputs always do. Raises
+        NoSuchBatch, and BadSettings that names those which are not over: then nothing is purged.
+        """
+        found = [self._purgeable(batch, outputs=outputs) for batch in batches]
+        if older_than_seconds is not None:
+            found += purging.older_than(self.connection, older_than_seconds)
+        return purging.purge(
+            self.connection, found, outputs=outputs, dry_run=dry_run, on_progress=on_progress
+        )
+
+    def _purgeable(self, batch: str, *, outputs: bool) -> str:
+        """A batch that the ledger forgot before may still have outputs; then its whole id is needed."""
+        try:
+            return self.find(batch)
+        except NoSuchBatch:
+            if not outputs or not re.fullmatch(BATCH_ID_PATTERN, batch):
+                raise
+            return batch
 
     def _control(self, batch: str, action: Control) -> BatchStatus:
         return self.connection.ledger.control(self.find(batch), action)

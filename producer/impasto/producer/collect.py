@@ -27,9 +27,9 @@ _DECODES: Final = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long operation is, in inputs (or outputs) and bytes."""
+    """How far a long operation is, in inputs (or outputs, results, objects) and bytes."""
 
-    stage: Literal["contents", "styles", "outputs"]
+    stage: Literal["contents", "styles", "outputs", "results", "objects"]
     items: int
     items_total: int
     bytes: int

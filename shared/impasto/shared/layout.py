@@ -9,6 +9,7 @@ InputList = Literal["contents", "styles"]
 INPUTS: Final = "inputs/"
 OUTPUTS: Final = "outputs/"
 BATCHES: Final = "batches/"
+SPEC_NAME: Final = "batch.json"
 
 
 def input_key(sha256: str, extension: str) -> str:
@@ -16,19 +17,29 @@ def input_key(sha256: str, extension: str) -> str:
     return f"{INPUTS}{sha256}.{extension}"
 
 
+def batch_prefix(batch: str) -> str:
+    """What the key of everything that is kept of the batch starts with, but its outputs."""
+    return f"{BATCHES}{batch}/"
+
+
 def spec_key(batch: str) -> str:
     """The batch's `BatchSpec`."""
-    return f"{BATCHES}{batch}/batch.json"
+    return f"{batch_prefix(batch)}{SPEC_NAME}"
+
+
+def purged_key(batch: str) -> str:
+    """Says that the ledger was told to forget the batch, for whoever rebuilds it from the store."""
+    return f"{batch_prefix(batch)}purged.json"
 
 
 def chunk_key(batch: str, inputs: InputList, chunk: int) -> str:
     """One chunk of the batch's contents or styles, a JSON `InputRef` a line."""
-    return f"{BATCHES}{batch}/{inputs}/{chunk:05d}.jsonl"
+    return f"{batch_prefix(batch)}{inputs}/{chunk:05d}.jsonl"
 
 
 def report_key(batch: str, extension: Literal["json", "csv"]) -> str:
     """The batch's report, written at its end."""
-    return f"{BATCHES}{batch}/report.{extension}"
+    return f"{batch_prefix(batch)}report.{extension}"
 
 
 def outputs_prefix(batch: str) -> str:

@@ -16,9 +16,12 @@ from typer.main import get_command
 from impasto.producer.cli import (
     config,
     control,
+    deadletters,
     doctor,
     failures,
     fetch,
+    purge,
+    recover,
     status,
     submit,
     up,
@@ -53,6 +56,11 @@ app.command()(failures.failures)
 app.command()(control.cancel)
 app.command()(control.pause)
 app.command()(control.resume)
+app.command()(control.retry)
+app.command()(control.priority)
+app.command()(purge.purge)
+app.command()(recover.recover)
+app.command()(deadletters.deadletters)
 app.command()(doctor.doctor)
 app.command()(config.config)
 app.command(context_settings=worker.PASS_ON)(worker.worker)

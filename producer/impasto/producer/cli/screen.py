@@ -27,7 +27,13 @@ LINE_EVERY_SECONDS: Final = 10.0
 _RUNNING_SHOWN: Final = 16
 _NAME_CHARACTERS: Final = 44
 
-_VERBS: Final = {"contents": "checked", "styles": "checked", "outputs": "fetched"}
+_VERBS: Final = {
+    "contents": "checked",
+    "styles": "checked",
+    "outputs": "fetched",
+    "results": "checked",
+    "objects": "removed",
+}
 
 
 class Screen:

@@ -1,0 +1,209 @@
+"""The ledger from the store: every batch that the store has and the ledger lacks, with what is done of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from impasto.producer.collect import OnProgress, Progress
+from impasto.producer.connection import Connection
+from impasto.producer.parallel import each
+from impasto.shared import layout
+from impasto.shared.batches import BatchFiles
+from impasto.shared.errors import ImpastoError, NoSuchBatch, ObjectMissing, Permanent
+from impasto.shared.jobs import BatchSpec, InputRef, fingerprint
+from impasto.shared.ledger import BatchOpening, BatchState, Control, Ledger
+from impasto.shared.metadata import OutputMetadata
+from impasto.shared.store import ObjectInfo
+
+_READERS: Final = 16
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A batch that the ledger knows again. `done`: pairs whose result was found in the store."""
+
+    batch: str
+    name: str
+    total: int
+    done: int
+    state: BatchState
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What came of a recovery. `known`: batches that the ledger has and that were left as they are.
+
+    `passed_over`: batches that were purged, or are past their retention. `problems`: batches that can't be
+    read from the store, a line each.
+    """
+
+    recovered: tuple[Recovered, ...]
+    known: int
+    passed_over: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class _Outcome(BaseModel):
+    """What matters of a report here."""
+
+    state: str
+    written_at: datetime
+
+
+def recover(
+    connection: Connection, names: Sequence[str] = (), on_progress: OnProgress | None = None
+) -> Recovery:
+    """Rebuild the named batches, or all but the purged ones; the oldest first, so `latest` is right again.
+
+    A batch is opened and paused, each pair whose result lies in the store is counted as done, and then it
+    goes on, or is cancelled as it was. Pairs that had failed are tried again. A batch that the ledger has is
+    not touched, so it may be repeated. Raises NoSuchBatch for a name that the store has not,
+    LedgerUnavailable, StoreUnavailable.
+    """
+    files, ledger = connection.batches, connection.ledger
+    in_store = _batches_in(files)
+    wanted = [_named(name, in_store) for name in names] if names else in_store
+    known = set(ledger.batches())
+    specs: list[BatchSpec] = []
+    passed_over: list[str] = []
+    problems: list[str] = []
+    for batch in dict.fromkeys(wanted):
+        if batch in known:
+            continue
+        if not names and _is_forgotten(files, batch, connection.deployment.retention_days):
+            passed_over.append(batch)
+            continue
+        try:
+            specs.append(files.spec(batch))
+        except Permanent as error:
+            problems.append(str(error))
+    recovered: list[Recovered] = []
+    for spec in sorted(specs, key=lambda spec: spec.created_at):
+        try:
+            done = list(_done_pairs(files, spec, on_progress))
+        except Permanent as error:
+            problems.append(str(error))
+            continue
+        recovered.append(_rebuild(ledger, files, spec, done))
+        files.store.delete(layout.purged_key(spec.batch))
+        # What can't be published now is due all the same: a worker's sweep finds it.
+        with contextlib.suppress(ImpastoError):
+            connection.dispatcher.advance(spec.batch)
+    return Recovery(tuple(recovered), len(known & set(wanted)), tuple(passed_over), tuple(problems))
+
+
+def _batches_in(files: BatchFiles) -> list[str]:
+    """Batches whose spec is there: it is written last."""
+    keys = (info.key.removeprefix(layout.BATCHES) for info in files.store.list(layout.BATCHES))
+    parts = (key.split("/") for key in keys)
+    return [part[0] for part in parts if part[1:] == [layout.SPEC_NAME]]
+
+
+def _named(name: str, batches: Sequence[str]) -> str:
+    if name in batches:
+        return name
+    matching = [batch for batch in batches if batch.startswith(name)] if name else []
+    if len(matching) != 1:
+        raise NoSuchBatch(f"{len(matching) or 'no'} batches in the store begin with {name!r}: write its name")
+    return matching[0]
+
+
+def _is_forgotten(files: BatchFiles, batch: str, retention_days: float | None) -> bool:
+    """Whether people, or the retention, had the ledger forget it."""
+    if files.store.head(layout.purged_key(batch)) is not None:
+        return True
+    if retention_days is None:
+        return False
+    outcome = _outcome(files, batch)
+    return outcome is not None and datetime.now(UTC) - outcome.written_at > timedelta(days=retention_days)
+
+
+def _outcome(files: BatchFiles, batch: str) -> _Outcome | None:
+    """How the batch ended; None when it did not, or nobody could tell."""
+    try:
+        return _Outcome.model_validate_json(files.store.get(layout.report_key(batch, "json")))
+    except (ObjectMissing, ValidationError):
+        return None
+
+
+def _rebuild(ledger: Ledger, files: BatchFiles, spec: BatchSpec, done: Iterable[int]) -> Recovered:
+    outcome = _outcome(files, spec.batch)
+    was_cancelled = outcome is not None and outcome.state == BatchState.CANCELLED
+    opening = BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
+    if ledger.open(opening).batch != spec.batch:
+        # The same token has made another batch since; both are real.
+        ledger.open(BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority))
+    # Paused, so that no worker is sent to what is about to be counted.
+    ledger.control(spec.batch, Control.PAUSE)
+    try:
+        counted = 0
+        for pair in done:
+            settled = ledger.finish(spec.batch, pair, lease_id="recover", busy_seconds=0.0)
+            counted += settled.counted
+    finally:
+        # Also when it is interrupted: a worker finds by its fingerprint what was not counted here.
+        status = ledger.control(spec.batch, Control.CANCEL if was_cancelled else Control.RESUME)
+    return Recovered(spec.batch, spec.name, spec.total, counted, status.state)
+
+
+def _done_pairs(files: BatchFiles, spec: BatchSpec, on_progress: OnProgress | None) -> Iterator[int]:
+    """Pairs whose picture lies in the store whole, with metadata of the fingerprint that they must have."""
+    matrix = _Matrix(files, spec)
+    prefix = layout.outputs_prefix(spec.batch)
+    sizes = {info.key: info.size_bytes for info in files.store.list(prefix)}
+    sidecars = [ObjectInfo(key, size) for key, size in sizes.items() if key.endswith(".json")]
+
+    def pair_of(info: ObjectInfo) -> int | None:
+        stem = info.key.removeprefix(prefix).removesuffix(".json")
+        try:
+            metadata = OutputMetadata.model_validate_json(files.store.get(info.key))
+        except (ObjectMissing, ValidationError):
+            return None
+        whole = sizes.get(metadata.picture_key) == metadata.picture_bytes
+        return matrix.pair(stem, metadata) if whole else None
+
+    bytes_read, bytes_total = 0, sum(info.size_bytes for info in sidecars)
+    for n, (info, pair) in enumerate(each(pair_of, sidecars, threads=_READERS), start=1):
+        bytes_read += info.size_bytes
+        if on_progress is not None:
+            on_progress(Progress("results", n, len(sidecars), bytes_read, bytes_total))
+        if pair is not None:
+            yield pair
+
+
+class _Matrix:
+    """From an output's stem back to its pair."""
+
+    def __init__(self, files: BatchFiles, spec: BatchSpec) -> None:
+        def by_slug(refs: Iterable[InputRef]) -> dict[str, tuple[int, str | None]]:
+            return {ref.slug: (place, ref.sha256) for place, ref in enumerate(refs)}
+
+        self._spec = spec
+        self._contents = by_slug(files.content(spec.batch, i) for i in range(spec.contents))
+        self._styles = by_slug(files.style(spec.batch, i) for i in range(spec.styles))
+
+    def pair(self, stem: str, metadata: OutputMetadata) -> int | None:
+        """None when the stem is of no pair, or the result is not the one that the pair should have."""
+        # A slug has no double underscore.
+        content_slug, _, style_slug = stem.partition("__")
+        if content_slug not in self._contents or style_slug not in self._styles:
+            return None
+        content, content_sha256 = self._contents[content_slug]
+        style, style_sha256 = self._styles[style_slug]
+        if self._spec.pairs == "zip" and content != style:
+            return None
+        expected = fingerprint(
+            # What lies in S3 may have been submitted by its address alone.
+            content_sha256 or metadata.content.sha256,
+            style_sha256 or metadata.style.sha256,
+            self._spec.settings,
+        )
+        if metadata.fingerprint != expected:
+            return None
+        return content if self._spec.pairs == "zip" else content * self._spec.styles + style

@@ -1,0 +1,288 @@
+"""What people do to batches after the night: retry, prioritise, purge, recover, read dead letters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import results
+from hands import fail, finish, lease
+from impasto.producer import BatchState, Client
+from impasto.producer.cli import main
+from impasto.shared import layout
+from impasto.shared.celery_app import queue_keys
+from impasto.shared.errors import BadSettings, NoSuchBatch
+from impasto.shared.jobs import fingerprint
+from impasto.shared.metadata import ResultPointer
+from impasto.shared.reports import write_report
+
+Impasto = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def impasto(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Impasto:
+    """A command of `impasto` that must succeed, and its answer in JSON."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def impasto(*words: object) -> dict[str, Any]:
+        capsys.readouterr()
+        code = main([*map(str, words), "--json"])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        answer: dict[str, Any] = json.loads(captured.out)
+        return answer
+
+    return impasto
+
+
+@pytest.fixture
+def batch(client: Client, photos: Path, paintings: Path) -> str:
+    """Three photographs, two paintings."""
+    batch = client.submit(photos, paintings, name="June").batch
+    assert batch is not None
+    return batch
+
+
+def put_result(client: Client, batch: str, pair: int, **overrides: Any) -> str:
+    """A result as a worker leaves it; its fingerprint."""
+    store, job = client.connection.store, client.pair(batch, pair)
+    assert job.content.sha256 is not None
+    assert job.style.sha256 is not None
+    made = fingerprint(job.content.sha256, job.style.sha256, job.settings)
+    results.put_result(store, batch, job.output_stem, b"pixels", **{"fingerprint": made, **overrides})
+    pointer = ResultPointer(
+        picture_key=layout.picture_key(batch, job.output_stem, "png"),
+        metadata_key=layout.metadata_key(batch, job.output_stem),
+    )
+    body = pointer.model_dump_json().encode()
+    store.put(layout.result_key(made), body, content_type="application/json")
+    return made
+
+
+def over(client: Client, batch: str, *failed: int) -> None:
+    """Every pair is settled, these have failed."""
+    for pair in range(client.status(batch).total):
+        if pair in failed:
+            fail(client, batch, pair)
+        else:
+            finish(client, batch, pair)
+
+
+def keys(client: Client, prefix: str) -> set[str]:
+    return {info.key for info in client.connection.store.list(prefix)}
+
+
+def empty_the_ledger(client: Client) -> None:
+    redis = client.connection.redis
+    for key in redis.scan_iter(f"{{{client.deployment.namespace}}}:*"):
+        redis.delete(key)
+
+
+def test_what_failed_is_tried_again_in_the_same_batch_and_reported_again(
+    client: Client, impasto: Impasto, batch: str
+) -> None:
+    over(client, batch, 1, 4)
+    connection = client.connection
+    write_report(batch, connection.ledger, connection.batches)
+    answer = impasto("retry", "latest", "--pairs", "4-5, 0")
+    assert (answer["batch"], answer["retried"], answer["state"]) == (batch, 1, "active")
+    assert answer["counts"]["failed"] == 1
+    assert client.retry(batch) == 1
+    assert client.retry(batch) == 0
+    for pair in (1, 4):
+        finish(client, batch, pair)
+    assert client.status(batch).state is BatchState.DONE
+    assert write_report(batch, connection.ledger, connection.batches).state == "done"
+
+
+def test_a_retry_puts_messages_on_the_queue_at_once(client: Client, batch: str) -> None:
+    over(client, batch, 2)
+    connection = client.connection
+    connection.redis.delete(*queue_keys(connection.deployment))
+    client.retry(batch)
+    assert not connection.dispatcher.broker_is_empty()
+
+
+def test_a_cancelled_batch_is_not_retried_and_says_so(client: Client, batch: str) -> None:
+    fail(client, batch, 0)
+    client.cancel(batch)
+    with pytest.raises(BadSettings, match=f"batch {batch} was cancelled: submit it anew"):
+        client.retry(batch)
+
+
+@pytest.mark.parametrize("pairs", ["", "3-", "7-3", "0-9999999", "all"])
+def test_pairs_that_are_no_pairs_are_a_usage_error(
+    impasto: Impasto, capsys: pytest.CaptureFixture[str], pairs: str
+) -> None:
+    assert main(["retry", "latest", "--pairs", pairs]) == 2
+    assert capsys.readouterr().err.startswith("impasto: ")
+
+
+def test_messages_go_out_at_the_priority_that_the_batch_has_now(
+    client: Client, impasto: Impasto, batch: str
+) -> None:
+    connection = client.connection
+    lists = queue_keys(connection.deployment)
+
+    def waiting() -> list[int]:
+        return [connection.redis.llen(key) for key in lists]  # type: ignore[misc]
+
+    before = waiting()
+    assert impasto("priority", "latest", 0)["priority"] == 0
+    swept = connection.ledger.sweep(
+        every_seconds=0.001, republish_seconds=600, broker_is_empty=False, max_deaths=3, min_window=4
+    )
+    connection.dispatcher.publish(swept.publish)
+    assert len(swept.publish) == client.deployment.window
+    assert waiting()[0] == before[0] + client.deployment.window
+    assert waiting()[1:] == before[1:]
+
+
+def test_purging_forgets_a_batch_and_leaves_its_pictures(
+    client: Client, impasto: Impasto, batch: str
+) -> None:
+    made = put_result(client, batch, 0)
+    over(client, batch)
+    stored = keys(client, "")
+    answer = impasto("purge", batch, "--yes")
+    assert answer["purged"] == [{"batch": batch, "name": "June", "objects": 0, "bytes": 0}]
+    assert client.batches() == []
+    assert keys(client, "") - stored == {layout.purged_key(batch)}
+    assert layout.result_key(made) in stored
+    assert impasto("recover")["passed_over"] == [batch]
+    assert [one.batch for one in client.recover([batch[:8]]).recovered] == [batch]
+    assert keys(client, "") == stored
+
+
+def test_purging_with_outputs_leaves_inputs_and_what_other_batches_made(
+    client: Client, impasto: Impasto, batch: str, photos: Path, paintings: Path
+) -> None:
+    inputs = keys(client, layout.INPUTS)
+    other = client.submit(photos, paintings, settings={"seed": 1}).batch
+    assert other is not None
+    mine, theirs = put_result(client, batch, 0), put_result(client, other, 0)
+    shared = put_result(client, batch, 1)
+    # The same result, made once more by the other batch since.
+    put_result(client, other, 1, fingerprint=shared)
+    pointer = ResultPointer(
+        picture_key=f"{layout.outputs_prefix(other)}x.png",
+        metadata_key=f"{layout.outputs_prefix(other)}x.json",
+    )
+    body = pointer.model_dump_json().encode()
+    client.connection.store.put(layout.result_key(shared), body, content_type="application/json")
+    over(client, batch)
+
+    would = impasto("purge", batch, "--outputs", "--dry-run")
+    assert (would["dry_run"], would["purged"][0]["objects"]) == (True, 7)
+    assert keys(client, layout.outputs_prefix(batch))
+    assert impasto("purge", batch, "--outputs", "--yes")["purged"] == would["purged"]
+
+    assert keys(client, layout.outputs_prefix(batch)) | keys(client, layout.batch_prefix(batch)) == set()
+    assert keys(client, layout.INPUTS) == inputs
+    left = {layout.result_key(theirs), layout.result_key(shared)}
+    assert keys(client, "results/") & {layout.result_key(mine), *left} == left
+    assert len(keys(client, layout.outputs_prefix(other))) == 4
+    with pytest.raises(NoSuchBatch):
+        client.purge([batch], outputs=True)
+
+
+def test_a_batch_that_is_not_over_is_named_and_nothing_is_purged(
+    client: Client, batch: str, photos: Path, paintings: Path
+) -> None:
+    other = client.submit(photos, paintings).batch
+    assert other is not None
+    over(client, batch)
+    with pytest.raises(BadSettings, match=f"not over yet: {other}; cancel first"):
+        client.purge([batch, other], outputs=True)
+    assert {one.batch for one in client.batches()} == {batch, other}
+    assert client.purge(older_than_seconds=3600) == []
+    assert [one.batch for one in client.purge(older_than_seconds=0)] == [batch]
+
+
+def test_nothing_is_purged_where_nobody_can_be_asked(
+    client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str], batch: str
+) -> None:
+    client.cancel(batch)
+    assert main(["purge", batch]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert client.status(batch).state is BatchState.CANCELLED
+
+
+@pytest.mark.parametrize("words", [[], ["--older-than", "a month"]])
+def test_purging_nothing_in_particular_is_a_usage_error(impasto: Impasto, words: list[str]) -> None:
+    assert main(["purge", *words]) == 2
+
+
+def test_only_whole_results_of_the_right_fingerprint_count_as_done_after_a_recovery(
+    client: Client, batch: str
+) -> None:
+    put_result(client, batch, 5)
+    put_result(client, batch, 1, fingerprint="e" * 64)
+    put_result(client, batch, 2, picture_bytes=7)
+    put_result(client, batch, 3)
+    client.connection.store.delete(layout.picture_key(batch, client.pair(batch, 3).output_stem, "png"))
+    results.put_result(client.connection.store, batch, "a_stranger__here", b"pixels")
+    client.connection.store.put(
+        f"{layout.outputs_prefix(batch)}x.json", b"{", content_type="application/json"
+    )
+    empty_the_ledger(client)
+    (one,) = client.recover().recovered
+    assert (one.batch, one.name, one.total, one.done, one.state) == (batch, "June", 6, 1, BatchState.ACTIVE)
+    assert list(client.connection.ledger.done_pairs(batch)) == [5]
+    assert client.connection.ledger.advance(batch, min_window=9) == [4]
+
+
+def test_zipped_pairs_and_old_tokens_are_recovered(client: Client, photos: Path, paintings: Path) -> None:
+    (photos / "photo 2.png").unlink()
+    batch = client.submit(photos, paintings, pairs="zip", token="nightly").batch
+    assert batch is not None
+    put_result(client, batch, 1)
+    empty_the_ledger(client)
+    assert [(one.total, one.done) for one in client.recover().recovered] == [(2, 1)]
+    again = client.submit(photos, paintings, pairs="zip", token="nightly")
+    assert (again.batch, again.created) == (batch, False)
+
+
+def test_a_batch_whose_files_are_damaged_is_told_and_the_others_are_recovered(
+    client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str], batch: str
+) -> None:
+    client.connection.store.put(layout.spec_key("broken"), b"{", content_type="application/json")
+    empty_the_ledger(client)
+    capsys.readouterr()
+    assert main(["recover", "--json"]) == 1
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert [one["batch"] for one in answer["recovered"]] == [batch]
+    assert "batches/broken/batch.json" in answer["problems"][0]
+    assert "left out: batches/broken/batch.json" in captured.err
+
+
+def test_a_batch_that_the_ledger_knows_is_not_touched(client: Client, batch: str) -> None:
+    lease(client, batch, 0)
+    client.pause(batch)
+    before = client.status(batch)
+    put_result(client, batch, 1)
+    recovery = client.recover()
+    assert (recovery.recovered, recovery.known) == ((), 1)
+    assert client.status(batch) == before
+    with pytest.raises(NoSuchBatch, match="'nowhere'"):
+        client.recover(["nowhere"])
+
+
+def test_dead_letters_are_listed_with_their_reason(
+    client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.connection.ledger.bury("{" * 1000, "no JSON")
+    (letter,) = impasto("deadletters")["deadletters"]
+    assert (letter["reason"], letter["raw"]) == ("no JSON", "{" * 1000)
+    assert [one.reason for one in client.dead_letters()] == ["no JSON"]
+    assert main(["deadletters"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1] == f"    {'{' * 200}…"
