@@ -10,7 +10,7 @@ import pytest
 
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.jobs import TASK_NAME
-from servers import RedisServer, valkey_binary
+from servers import RedisServer, free_port, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
 from workers import eventually
 
@@ -52,3 +52,12 @@ def test_a_pair_is_handed_back_though_its_batch_is_gone_from_the_store(stage: St
         assert "Traceback" not in worker.log.read_text()
     status = stage.ledger.status(batch)
     assert (status.due, status.running) == (1, 0)
+
+
+def test_a_worker_that_still_waits_for_its_server_ends_cleanly(namespace: str, tmp_path: Path) -> None:
+    stage = folder_stage(f"redis://127.0.0.1:{free_port()}/0", namespace, tmp_path)
+    with stage.worker(tmp_path / "worker.log") as worker:
+        eventually(lambda: worker.has("worker.waiting_for_redis"), what="the waiting")
+        worker.send(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    stage.close()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from impasto.shared.errors import BadSettings
@@ -94,6 +94,15 @@ class Deployment(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("heart_seconds")
+    @classmethod
+    def _beats_within_the_lease(cls, value: float, info: ValidationInfo) -> float:
+        """A lease that runs out between two beats takes every pair for one whose worker died."""
+        lease_seconds = info.data.get("lease_seconds")
+        if lease_seconds is not None and value > lease_seconds / 2:
+            raise ValueError(f"must be at most half of IMPASTO_LEASE_SECONDS, which is {lease_seconds:g}")
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Deployment:

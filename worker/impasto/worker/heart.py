@@ -83,9 +83,12 @@ class Heart:
         if self._current.held() is not None or self._dispatcher.broker_is_empty():
             self._current.touch()
             return
-        silence = time.monotonic() - self._current.last_activity
+        last_activity = self._current.last_activity
+        silence = time.monotonic() - last_activity
         if silence > self._deployment.deaf_seconds:
-            log.critical("worker.deaf", seconds=round(silence), exit_code=EXIT_DEAF)
             self._ledger.leave(self._worker)
+            if self._current.last_activity != last_activity:
+                return
+            log.critical("worker.deaf", seconds=round(silence), exit_code=EXIT_DEAF)
             # Nothing runs, so nothing is lost; a polite stop would need the very loop that hangs.
             os._exit(EXIT_DEAF)

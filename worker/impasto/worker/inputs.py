@@ -17,6 +17,7 @@ from impasto.worker.stopwatch import Stopwatch
 
 _KEPT_PIXELS: Final = 100_000_000
 """About 300 MB of decoded pictures; the one in use is kept even when it is larger."""
+_KEPT_INPUTS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,9 @@ class Inputs:
 
     def _keep(self, read: Input) -> None:
         self._recent[read.sha256] = read
-        while len(self._recent) > 1 and sum(i.pixels for i in self._recent.values()) > _KEPT_PIXELS:
+        while len(self._recent) > 1 and self._is_over_the_limit():
             self._recent.popitem(last=False)
+
+    def _is_over_the_limit(self) -> bool:
+        pixels = sum(kept.pixels for kept in self._recent.values())
+        return pixels > _KEPT_PIXELS or len(self._recent) > _KEPT_INPUTS

@@ -31,7 +31,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _on_one_line],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -39,7 +39,14 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Celery tells of each message twice at info; our own events say it once, with batch and pair.
-    for name in ("celery.worker.strategy", "celery.app.trace", "botocore", "boto3", "urllib3"):
+    for name in (
+        "celery.worker.strategy",
+        "celery.app.trace",
+        "celery.apps.worker",
+        "botocore",
+        "boto3",
+        "urllib3",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -47,3 +54,11 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         cache_logger_on_first_use=False,
     )
+
+
+def _on_one_line(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Celery breaks some of its lines."""
+    event["event"] = " ".join(str(event["event"]).split())
+    return event

@@ -22,7 +22,7 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.errors import ObjectMissing
 from impasto.shared.jobs import PairJob, fingerprint
 from impasto.shared.metadata import Losses, LossRecord, OutputMetadata, ResultPointer, TimingsSeconds
-from impasto.shared.pictures import encode
+from impasto.shared.pictures import EncodedPicture, encode
 from impasto.shared.settings import ENGINE_VERSION
 from impasto.shared.store import ObjectStore
 from impasto.worker.engine import Network, StepLosses, StyleResult, TargetCache, stylize
@@ -139,16 +139,29 @@ class Pipeline:
                 metadata=work.object_metadata(),
             )
         picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
-        with stopwatch.phase("upload"):
-            self._patiently(
-                lambda: self._store.put(
+
+        def put() -> OutputMetadata:
+            with stopwatch.phase("upload"):
+                self._store.put(
                     picture_key,
                     encoded.data,
                     content_type=encoded.content_type,
                     metadata=work.object_metadata(),
                 )
-            )
-        metadata = OutputMetadata(
+            metadata = self._metadata(work, network, result, picture_key, encoded)
+            pointer = ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key)
+            self._put_json(work.metadata_key, metadata)
+            self._put_json(layout.result_key(work.fingerprint), pointer)
+            return metadata
+
+        # As one: an order to stop that came between them would leave a picture without its metadata.
+        return self._patiently(put)
+
+    def _metadata(
+        self, work: _Work, network: Network, result: StyleResult, picture_key: str, encoded: EncodedPicture
+    ) -> OutputMetadata:
+        settings = work.job.settings
+        return OutputMetadata(
             batch=work.batch,
             pair=work.job.pair,
             content=work.content.record(),
@@ -169,7 +182,7 @@ class Pipeline:
             steps=result.steps,
             recoveries=result.recoveries,
             losses=summarise(result.losses),
-            timings_seconds=TimingsSeconds(**result.timings, **stopwatch.seconds),
+            timings_seconds=TimingsSeconds(**result.timings, **work.stopwatch.seconds),
             device=result.device,
             precision=result.precision,
             peak_memory_bytes=_peak_memory_bytes(network),
@@ -180,14 +193,10 @@ class Pipeline:
             started_at=work.started_at,
             finished_at=datetime.now(UTC),
         )
-        pointer = ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key)
-        self._put_json(work.metadata_key, metadata)
-        self._put_json(layout.result_key(work.fingerprint), pointer)
-        return metadata
 
     def _put_json(self, key: str, record: BaseModel) -> None:
         body = record.model_dump_json(indent=2).encode()
-        self._patiently(lambda: self._store.put(key, body, content_type="application/json"))
+        self._store.put(key, body, content_type="application/json")
 
 
 def summarise(losses: list[StepLosses]) -> Losses:

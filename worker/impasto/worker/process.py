@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import socket
+import sys
 import time
 import uuid
 import warnings
@@ -48,6 +49,8 @@ def run_worker(deployment: Deployment) -> int:
     """
     if deployment.redis_url is None:
         raise BadSettings("IMPASTO_REDIS_URL is not set: start workers with `impasto up` or `impasto worker`")
+    # Nothing is held before Celery takes over, so a stop is at once; process 1 of a container has no default.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if deployment.threads is not None:
         torch.set_num_threads(deployment.threads)
     worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -94,10 +97,10 @@ def run_worker(deployment: Deployment) -> int:
         on_unreadable=task.fail_unreadable,
     )
     _await_ledger(ledger)
-    reporter.start()
-    heart.start()
-    sweeper.start()
     try:
+        reporter.start()
+        heart.start()
+        sweeper.start()
         return _consume(app, worker, task, stopping)
     finally:
         sweeper.stop()

@@ -43,7 +43,8 @@ class Repeating:
     def stop(self, *, timeout_seconds: float) -> None:
         """No further turn; wait for the one under way as long as that."""
         self._ended.set()
-        self._thread.join(timeout=timeout_seconds)
+        if self._thread.is_alive():
+            self._thread.join(timeout=timeout_seconds)
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -34,7 +34,8 @@ class Reporter:
     def stop(self, *, timeout_seconds: float) -> None:
         """Write what was asked for, as far as the time allows."""
         self._asked.put(None)
-        self._thread.join(timeout=timeout_seconds)
+        if self._thread.is_alive():
+            self._thread.join(timeout=timeout_seconds)
 
     def ask(self, batch: str) -> None:
         """The batch is finished and wants a report; asking twice writes it once."""

@@ -40,6 +40,7 @@ log = structlog.get_logger()
 _UNEXPECTED_ATTEMPTS: Final = 2
 """A fault nobody foresaw gets one more try: it may be the machine, and it may be the pair."""
 _MEMORY_ATTEMPTS: Final = 2
+_UNREADABLE_WINDOWS: Final = 50
 _PUT_SECONDS: Final = 3.0
 """What encoding and putting need of the grace period after the last step."""
 
@@ -256,18 +257,33 @@ class PairTask:
             self._on_finished(lease.batch)
 
     def fail_unreadable(self, pairs: Sequence[Unreadable]) -> None:
-        """Fail due pairs whose batch is gone from the store: no message can be made of them."""
+        """Fail due pairs whose batch is gone from the store: no message can be made of them.
+
+        And those that become due in their stead, some windows of them: one window a sweep would take days for
+        a large batch. Raises LedgerUnavailable and StoreUnavailable; what is left is found by the next sweep.
+        """
+        for _ in range(_UNREADABLE_WINDOWS):
+            for unreadable in pairs:
+                self._fail_unread(unreadable)
+            batches = dict.fromkeys(unreadable.batch for unreadable in pairs)
+            pairs = [unreadable for batch in batches for unreadable in self._dispatcher.advance(batch)]
+            if not pairs:
+                return
+        # The last ones asked for are due, and nobody else has a message of them.
         for unreadable in pairs:
-            answer = self._ledger.lease(
-                unreadable.batch,
-                unreadable.pair,
-                worker=self._worker,
-                lease_id=uuid.uuid4().hex,
-                ttl_seconds=self._deployment.lease_seconds,
-            )
-            if isinstance(answer, Lease):
-                with structlog.contextvars.bound_contextvars(batch=unreadable.batch, pair=unreadable.pair):
-                    self._fail(None, answer, unreadable.error)
+            self._fail_unread(unreadable)
+
+    def _fail_unread(self, unreadable: Unreadable) -> None:
+        answer = self._ledger.lease(
+            unreadable.batch,
+            unreadable.pair,
+            worker=self._worker,
+            lease_id=uuid.uuid4().hex,
+            ttl_seconds=self._deployment.lease_seconds,
+        )
+        if isinstance(answer, Lease):
+            with structlog.contextvars.bound_contextvars(batch=unreadable.batch, pair=unreadable.pair):
+                self._fail(None, answer, unreadable.error)
 
     def _advance(self, batch: str) -> None:
         """Top the window up; whatever fails here, the sweep does it a little later."""
