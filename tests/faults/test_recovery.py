@@ -1,0 +1,67 @@
+"""Redis may burn: the store is enough to go on, and what is finished stays finished."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from impasto.producer import Client
+from impasto.shared import layout
+from impasto.shared.ledger import BatchState, Control
+from servers import RedisServer, valkey_binary
+from stage import QUICK, folder_stage, picture, png
+from workers import eventually
+
+MINUTE = QUICK.model_copy(update={"size_px": 64, "steps": 250})
+"""A few seconds: long enough that the batch is half done for a while."""
+
+
+def test_a_half_done_batch_is_rebuilt_from_the_store_and_only_the_rest_is_made(
+    namespace: str, tmp_path: Path
+) -> None:
+    with RedisServer(valkey_binary(), tmp_path / "valkey") as server:
+        stage = folder_stage(server.url, namespace, tmp_path)
+        pictures = [png(picture(i)) for i in range(4)]
+        cancelled = stage.submit(pictures[:1], [png(picture(98))], paused=True)
+        stage.ledger.control(cancelled, Control.CANCEL)
+        batch = stage.submit(pictures, [png(picture(99))], MINUTE, priority=3)
+        with stage.worker(tmp_path / "first.log") as worker:
+            worker.ready()
+            eventually(lambda: stage.ledger.status(batch).done >= 2, what="half of the batch")
+            eventually(
+                lambda: stage.store.head(layout.report_key(cancelled, "json")) is not None, what="the report"
+            )
+        done = set(stage.ledger.done_pairs(batch))
+        # One whose put was over when the power went, and which the ledger had not heard of, is found as well.
+        prefix, before = layout.outputs_prefix(batch), {}
+        for info in stage.store.list(prefix):
+            before[info.key] = stage.store.get(info.key)
+        found = sum(key.endswith(".json") for key in before)
+
+        server.stop()
+        shutil.rmtree(server.folder)
+        server.start()
+        assert stage.ledger.batches() == []
+        with Client(stage.deployment) as client:
+            recovery = client.recover()
+            again = client.recover()
+        assert [(one.batch, one.total, one.done, one.state) for one in recovery.recovered] == [
+            (cancelled, 1, 0, BatchState.CANCELLED),
+            (batch, 4, found, BatchState.ACTIVE),
+        ]
+        assert (again.recovered, again.known, again.problems) == ((), 2, ())
+        assert set(stage.ledger.done_pairs(batch)) >= done
+
+        with stage.worker(tmp_path / "second.log") as worker:
+            worker.ready()
+            eventually(lambda: stage.is_over(batch), seconds=90, what="the batch")
+            made = {event["pair"] for event in worker.events("pair.started")}
+        assert len(made) == 4 - found
+        assert not made & done
+        status = stage.ledger.status(batch)
+        assert (status.state, status.done, status.priority) == (BatchState.DONE, 4, 3)
+        assert {key: stage.store.get(key) for key in before if key.endswith(".json")} == {
+            key: data for key, data in before.items() if key.endswith(".json")
+        }
+        assert stage.ledger.status(cancelled).state is BatchState.CANCELLED
+        stage.close()
