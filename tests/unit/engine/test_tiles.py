@@ -98,6 +98,12 @@ def test_a_tiled_evaluation_in_float32_is_the_whole_one_within_rounding(
     _assert_equal(*_both(network, settings, size, tile_px=32, dtype=F32), tolerance=1e-5)
 
 
+@pytest.mark.parametrize("size", [(150, 3), (1, 40), (67, 80)])
+def test_a_tiled_evaluation_in_a_frame_is_the_whole_one(network: Network, size: tuple[int, int]) -> None:
+    settings = StyleSettings.preset("gallery", padding="reflect", coarsest_px=None)
+    _assert_equal(*_both(network, settings, size, tile_px=24))
+
+
 @pytest.mark.parametrize("left_out", ["content_layers", "style_layers"])
 def test_a_tiled_evaluation_without_content_or_style_is_the_whole_one(
     network: Network, left_out: str
@@ -106,18 +112,25 @@ def test_a_tiled_evaluation_without_content_or_style_is_the_whole_one(
     _assert_equal(*_both(network, settings, (45, 38), tile_px=16))
 
 
-@hypothesis_settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     height=st.integers(1, 60),
     width=st.integers(2, 60),
     tile_px=st.integers(1, 40),
     layers=st.sampled_from([WIDE, {**WIDE, "style_layers": ("pool_2", "relu_4")}]),
     pooling=st.sampled_from(["max", "average"]),
+    padding=st.sampled_from(["zeros", "reflect"]),
 )
 def test_tiles_of_any_size_give_the_whole_evaluation(
-    network: Network, height: int, width: int, tile_px: int, layers: dict[str, Any], pooling: str
+    network: Network,
+    height: int,
+    width: int,
+    tile_px: int,
+    layers: dict[str, Any],
+    pooling: str,
+    padding: str,
 ) -> None:
-    settings = StyleSettings.preset("tutorial", **layers, pooling=pooling, tv_weight=1.0)
+    settings = StyleSettings.preset("tutorial", **layers, pooling=pooling, padding=padding, tv_weight=1.0)
     _assert_equal(*_both(network, settings, (height, width), tile_px))
 
 

@@ -68,10 +68,17 @@ def framed(pictures: Tensor, padding: str) -> Tensor:
     The zeros that convolutions put around a picture are an edge to them, and edges are what a style loss
     paints over. A mirror has no edge; whatever the zeros still spoil lies in the margin.
     """
-    if padding != "reflect":
+    down, across = frame_margin((pictures.shape[2], pictures.shape[3]), padding)
+    if down == across == 0:
         return pictures
-    across, down = (min(_MARGIN_PX, side - 1) for side in (pictures.shape[3], pictures.shape[2]))
     return F.pad(pictures, (across, across, down, down), mode="reflect")
+
+
+def frame_margin(size: tuple[int, int], padding: str) -> tuple[int, int]:
+    """How many pixels (down, across) `framed` puts on each side of a picture of (height, width) px."""
+    if padding != "reflect":
+        return 0, 0
+    return min(_MARGIN_PX, size[0] - 1), min(_MARGIN_PX, size[1] - 1)
 
 
 def rescaled(pixels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
+from impasto.worker.engine.images import frame_margin
 from impasto.worker.engine.losses import content_factor
 from impasto.worker.engine.network import Network, Trunk
 from impasto.worker.engine.objective import Evaluation, Terms, evaluation, style_term
@@ -29,27 +30,25 @@ from impasto.worker.engine.statistics import (
     with_summands,
 )
 from impasto.worker.engine.targets import Targets
-from impasto.worker.engine.tiles import Area, Tile, tiles
+from impasto.worker.engine.tiles import Area, Frame, Tile, tiles
 
 # Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
 _BAND_PIXELS: Final = 2**20
 
 
 class Pixels:
-    """An 8-bit picture on the device, of which tiles are made floats only when they are looked at."""
+    """An 8-bit picture in its frame, of which crops are made floats only when they are looked at."""
 
-    def __init__(self, picture: Image.Image, device: torch.device) -> None:
+    def __init__(self, picture: Image.Image, padding: str, device: torch.device) -> None:
         levels = torch.from_numpy(np.array(picture, dtype=np.uint8)).to(device)  # (H, W, 3)
         self._levels = levels.permute(2, 0, 1).unsqueeze(0)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self._levels.shape[2], self._levels.shape[3]
+        size = (picture.height, picture.width)
+        self.frame = Frame(size, frame_margin(size, padding))
 
     def crop(self, area: Area) -> Tensor:
-        """(1, 3, h, w), float32, in [0, 1]."""
-        return area.of(self._levels).float().div_(255)
+        """An area of the framed picture, (1, 3, h, w), float32, in [0, 1]."""
+        levels = self.frame.inner(area).of(self._levels)
+        return self.frame.shown(levels, area).float().div_(255)
 
 
 def style_sums(
@@ -59,10 +58,10 @@ def style_sums(
     if not settings.style_layers:
         return {}
     trunk = network.trunk(settings.style_layers, pooling=settings.pooling, dtype=dtype)
-    pixels = Pixels(picture, network.device)
+    pixels = Pixels(picture, settings.padding, network.device)
     sums: dict[str, StyleSums] = {}
     with torch.no_grad():
-        for tile in tiles(trunk, pixels.size, tile_px):
+        for tile in tiles(trunk, pixels.frame.framed_size, tile_px):
             _add_style_sums(sums, tile, trunk(pixels.crop(tile.crop)), settings)
     return sums
 
@@ -94,8 +93,9 @@ class TiledObjective:
         self._style_trunk = trunk(settings.style_layers)
         self._content_trunk = trunk(settings.content_layers)
         self._trunk = trunk((*settings.content_layers, *settings.style_layers))
-        self._scene = Pixels(scene, network.device)
-        self._tiles = tiles(self._trunk, self._scene.size, tile_px)
+        self._scene = Pixels(scene, settings.padding, network.device)
+        self._frame = self._scene.frame
+        self._tiles = tiles(self._trunk, self._frame.framed_size, tile_px)
         with device_memory(network.device):
             self._content_factors = self._measure_content()
 
@@ -147,8 +147,9 @@ class TiledObjective:
         if not self._settings.style_layers:
             return picture.new_zeros(picture.shape[0], dtype=torch.float64), {}
         with torch.no_grad():
-            for tile in tiles(self._style_trunk, self._scene.size, self._tile_px):
-                _add_style_sums(sums, tile, self._style_trunk(tile.crop.of(picture)), self._settings)
+            for tile in tiles(self._style_trunk, self._frame.framed_size, self._tile_px):
+                crop = self._frame.shown(self._frame.inner(tile.crop).of(picture), tile.crop)
+                _add_style_sums(sums, tile, self._style_trunk(crop), self._settings)
         leaves = {
             name: tuple(value.requires_grad_() for value in summands(layer)) for name, layer in sums.items()
         }
@@ -169,8 +170,9 @@ class TiledObjective:
         settings = self._settings
         aims = self._content_features(tile) if settings.content_layers else {}
         with torch.enable_grad():
-            crop = tile.crop.of(picture).detach().requires_grad_()
-            features = self._trunk(crop)
+            inner = self._frame.inner(tile.crop)
+            pixels = inner.of(picture).detach().requires_grad_()
+            features = self._trunk(self._frame.shown(pixels, tile.crop))
             content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
             for name in settings.content_layers:
                 difference = tile.places[name].of(features[name]) - aims[name]
@@ -180,7 +182,7 @@ class TiledObjective:
                 sums = style_update(None, tile.places[name].of(features[name]), settings.style_statistic)
                 for slope, value in zip(slopes[name], summands(sums), strict=True):
                     total = total + settings.style_weight * (slope.to(value.dtype) * value).sum()
-            tile.crop.of(gradient).add_(torch.autograd.grad(total, crop)[0])
+            inner.of(gradient).add_(torch.autograd.grad(total, pixels)[0])
         return content.detach()
 
     def _total_variation(self, picture: Tensor, gradient: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from impasto.worker.engine.network import Trunk
@@ -37,6 +38,52 @@ class Area:
     def of(self, whole: Tensor) -> Tensor:
         """That part of (B, C, H, W), as a view."""
         return whole[:, :, slice(*self.rows), slice(*self.columns)]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of `size` (height, width) px in a margin (down, across) of its own mirror image, of which
+    only the part that is looked at is ever made.
+    """
+
+    size: tuple[int, int]
+    margin: tuple[int, int]
+
+    @property
+    def framed_size(self) -> tuple[int, int]:
+        """(height, width) with the margins."""
+        return self.size[0] + 2 * self.margin[0], self.size[1] + 2 * self.margin[1]
+
+    def inner(self, area: Area) -> Area:
+        """The picture's pixels that an area of the framed picture shows."""
+        rows, columns = self._sources(area)
+        return Area(_span(rows), _span(columns))
+
+    def shown(self, pixels: Tensor, area: Area) -> Tensor:
+        """The area of the framed picture, from the pixels of `inner(area)`, (B, 3, h, w)."""
+        rows, columns = self._sources(area)
+        for axis, sources in ((2, rows), (3, columns)):
+            places = sources - sources.min()
+            if not torch.equal(places, torch.arange(len(places))):
+                places = places.to(pixels.device)
+                pixels = pixels[:, :, places] if axis == 2 else pixels[:, :, :, places]
+        return pixels
+
+    def _sources(self, area: Area) -> tuple[Tensor, Tensor]:
+        rows, columns = (
+            _mirrored(torch.arange(*interval) - margin, side)
+            for interval, margin, side in zip((area.rows, area.columns), self.margin, self.size, strict=True)
+        )
+        return rows, columns
+
+
+def _mirrored(positions: Tensor, side: int) -> Tensor:
+    positions = positions.abs()
+    return torch.where(positions >= side, 2 * (side - 1) - positions, positions)
+
+
+def _span(sources: Tensor) -> Interval:
+    return int(sources.min()), int(sources.max()) + 1
 
 
 @dataclass(frozen=True)
