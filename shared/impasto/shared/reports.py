@@ -9,6 +9,7 @@ import csv
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +22,7 @@ from impasto.shared.ledger import Failure, Ledger
 from impasto.shared.metadata import OutputMetadata
 
 _READERS = 16
+_AT_A_TIME = 1000
 
 PairState = Literal["waiting", "done", "failed", "cancelled"]
 
@@ -81,7 +83,10 @@ def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
         return _not_done(job, failures.get(job.pair), rest)
 
     with ThreadPoolExecutor(_READERS) as pool:
-        pairs = tuple(pool.map(row, files.jobs(batch)))
+        jobs = files.jobs(batch)
+        # `map` takes all that it is given at once, and a batch may have a million.
+        slices = iter(lambda: list(islice(jobs, _AT_A_TIME)), [])
+        pairs = tuple(reported for part in slices for reported in pool.map(row, part))
     return Report(
         batch=batch,
         name=status.name,
