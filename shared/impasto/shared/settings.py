@@ -172,14 +172,18 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     # What looks best: weights that mean the same for every style, size and release of the network.
     "gallery": {
         "pooling": "average",
-        "content_layers": ("relu4_2",),
+        # relu4_2 alone forgets eyes and mouths that are a few of its positions wide.
+        "content_layers": ("relu3_2", "relu4_2"),
         # Block 5 is left out: what it matches is as wide as a face at usual sizes, and faces drown in it.
         "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
         "content_loss": "relative",
+        # Means and covariances: a Gram matrix is mostly its mean's, and palettes and forms come out half-way.
+        "style_statistic": "covariance",
         "style_normalisation": "relative",
-        "content_weight": 0.05,
+        "content_weight": 0.1,
         "style_weight": 1.0,
-        "tv_weight": 0.1,
+        "tv_weight": 0.4,
+        "padding": "reflect",
         "coarsest_px": 128,
         "coarse_steps": 60,
         "steps": 40,

@@ -43,7 +43,8 @@ def weighted_terms(pictures: Tensor, trunk: Trunk, targets: Targets, settings: S
     for name in settings.content_layers:
         content = content + content_loss(features[name], targets.content[name], settings.content_loss)
     sums = {
-        name: style_update(None, features[name], settings.style_statistic) for name in settings.style_layers
+        name: style_update(None, features[name], settings.style_statistic, targets.weights.get(name))
+        for name in settings.style_layers
     }
     style = style_term(sums, targets, settings) if sums else nothing
     tv = total_variation(pictures) if settings.tv_weight else nothing

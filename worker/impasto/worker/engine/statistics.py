@@ -22,13 +22,20 @@ class GramSums:
     second: Tensor
 
 
-def gram_update(sums: GramSums | None, chunk: Tensor) -> GramSums:
-    """Adds the chunk's positions."""
+def gram_update(sums: GramSums | None, chunk: Tensor, weights: Tensor | None = None) -> GramSums:
+    """Adds the chunk's positions, each as often as `weights`, (1, 1, H, W), say: once without them.
+
+    Weights have a mean of one over all positions, so that the positions' number stays theirs.
+    """
     flat = chunk.flatten(2)  # (B, C, M)
-    second = flat @ flat.transpose(1, 2)  # (B, C, C)
+    second = _weighted(flat, weights) @ flat.transpose(1, 2)  # (B, C, C)
     if sums is None:
         return GramSums(flat.shape[2], second)
     return GramSums(sums.positions + flat.shape[2], sums.second + second)
+
+
+def _weighted(flat: Tensor, weights: Tensor | None) -> Tensor:
+    return flat if weights is None else flat * weights.flatten(2)
 
 
 def gram_compute(sums: GramSums) -> Tensor:
@@ -56,10 +63,10 @@ class Moments:
     covariance: Tensor
 
 
-def moments_update(sums: MomentSums | None, chunk: Tensor) -> MomentSums:
-    """Adds the chunk's positions."""
-    gram = gram_update(None, chunk)
-    first = chunk.flatten(2).sum(2)
+def moments_update(sums: MomentSums | None, chunk: Tensor, weights: Tensor | None = None) -> MomentSums:
+    """Adds the chunk's positions, weighted as in `gram_update`."""
+    gram = gram_update(None, chunk, weights)
+    first = _weighted(chunk.flatten(2), weights).sum(2)
     if sums is None:
         return MomentSums(gram.positions, first, gram.second)
     return MomentSums(sums.positions + gram.positions, sums.first + first, sums.second + gram.second)
@@ -78,11 +85,15 @@ StyleSums = GramSums | MomentSums
 Statistic = Tensor | Moments
 
 
-def style_update(sums: StyleSums | None, chunk: Tensor, statistic: str) -> StyleSums:
-    """Adds the chunk's positions to the sums of that statistic, `gram` or `covariance`."""
+def style_update(
+    sums: StyleSums | None, chunk: Tensor, statistic: str, weights: Tensor | None = None
+) -> StyleSums:
+    """Adds the chunk's positions to the sums of that statistic, `gram` or `covariance`, weighted as in
+    `gram_update`.
+    """
     if statistic == "covariance":
-        return moments_update(sums if isinstance(sums, MomentSums) else None, chunk)
-    return gram_update(sums if isinstance(sums, GramSums) else None, chunk)
+        return moments_update(sums if isinstance(sums, MomentSums) else None, chunk, weights)
+    return gram_update(sums if isinstance(sums, GramSums) else None, chunk, weights)
 
 
 def style_compute(sums: StyleSums) -> Statistic:

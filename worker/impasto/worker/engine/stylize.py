@@ -25,6 +25,7 @@ from impasto.worker.engine.images import (
 )
 from impasto.worker.engine.layers import layer_position
 from impasto.worker.engine.lbfgs import minimise_lbfgs
+from impasto.worker.engine.masks import check_mask
 from impasto.worker.engine.network import Network, check_match
 from impasto.worker.engine.objective import Evaluation, Objective
 from impasto.worker.engine.optimise import Evaluate, Observe, Solution
@@ -39,6 +40,7 @@ def stylize(
     settings: StyleSettings,
     network: Network,
     *,
+    mask: Image.Image | None = None,
     on_step: Callable[[StepLosses], None] | None = None,
     targets: TargetCache | None = None,
 ) -> StyleResult:
@@ -48,17 +50,20 @@ def stylize(
     where that is smaller and `enlarge` is off. A style is brought to the same longer side × `style_scale`,
     never enlarged. Same arguments, same bytes, whatever ran before in this process.
 
-    `on_step` is called after each evaluation of loss and gradient; what it raises ends the run and reaches
-    the caller unchanged. `targets` keeps content features and style statistics for later calls.
+    `mask`, of mode L and the content's size, is white where the style applies and black where the photograph
+    stays. `on_step` is called after each evaluation of loss and gradient; what it raises ends the run and
+    reaches the caller unchanged. `targets` keeps content features and style statistics for later calls.
 
-    Raises BadSettings (a layer the network lacks, another network than the one loaded), BadPicture, Diverged
-    (no finite picture came out) or OutOfDeviceMemory.
+    Raises BadSettings (a layer the network lacks, another network than the one loaded), BadPicture (a mask
+    that does not fit, too), Diverged (no finite picture came out) or OutOfDeviceMemory.
     """
     check_match(network, settings.network, settings.weights)
     for name in (*settings.content_layers, *settings.style_layers):
         layer_position(name, network.architecture)
     check_picture(content, "content")
     styles = styles_with_shares(style)
+    if mask is not None:
+        check_mask(mask, content)
 
     cache = targets if targets is not None else TargetCache()
     dtype = resolve_precision(settings.precision, network.device)
@@ -80,7 +85,7 @@ def stylize(
                     (shrunk(look, style_px(settings, scale, content.size, max(look.size))), share)
                     for look, share in styles
                 ]
-                aims = compute_targets(scene, looks, settings, network, dtype, cache)
+                aims = compute_targets(scene, looks, settings, network, dtype, cache, mask)
                 start = _start(picture, scene, scale, settings, network.device)
                 objective = Objective(aims, settings, network, dtype)
             timings["targets"] += time.perf_counter() - began

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar, cast
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from impasto.shared.errors import BadSettings
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.images import check_picture, framed, picture_digest, to_tensor
+from impasto.worker.engine.masks import position_weights
 from impasto.worker.engine.network import Network
 from impasto.worker.engine.statistics import (
     Moments,
@@ -85,10 +86,13 @@ def _size_bytes(value: Statistic) -> int:
 
 @dataclass(frozen=True)
 class Targets:
-    """By layer name: the content's features (1, C, H, W) and the style's statistic."""
+    """By layer name: the content's features (1, C, H, W), the style's statistic, and, under a mask, how much
+    each position counts in the picture's own, (1, 1, H, W).
+    """
 
     content: dict[str, Tensor]
     style: dict[str, Statistic]
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def style_statistic(features: Tensor, statistic: str) -> Statistic:
@@ -105,8 +109,9 @@ def compute_targets(
     network: Network,
     dtype: torch.dtype,
     cache: TargetCache,
+    mask: Image.Image | None = None,
 ) -> Targets:
-    """The targets of pictures that already have the size of the scale at hand.
+    """The targets of pictures that already have the size of the scale at hand, but for the mask.
 
     Several styles come with their shares, which add up to one.
     """
@@ -129,11 +134,16 @@ def compute_targets(
         return cache.get(key, compute)
 
     styles = [(style, 1.0)] if isinstance(style, Image.Image) else style
+    weights: Mapping[str, Tensor] = {}
+    if mask is not None:
+        trunk = network.trunk(settings.style_layers, pooling=settings.pooling)
+        weights = position_weights(mask, content.size, trunk, settings.padding, network.device)
     return Targets(
         content=cache.get(
             ("content", picture_digest(content), settings.content_layers, *common), content_features
         ),
         style=mixed([(style_statistics(picture), share) for picture, share in styles]),
+        weights=weights,
     )
 
 
