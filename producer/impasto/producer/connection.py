@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import redis
 from celery import Celery
 
-from impasto.producer.local.runfile import find_running, locate
+from impasto.producer.local.runfile import check_same_store, locate
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import make_app
-from impasto.shared.deployment import Deployment, mask_url
+from impasto.shared.deployment import Deployment
 from impasto.shared.dispatch import Dispatcher
-from impasto.shared.errors import BadSettings, NotRunning
+from impasto.shared.errors import NotRunning
 from impasto.shared.ledger import Ledger
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
 from impasto.shared.store import ObjectStore
@@ -50,7 +50,7 @@ def connect_to(deployment: Deployment) -> Connection:
     Raises NotRunning where there is no Redis to be found, BadSettings for an address that is none.
     """
     located = locate(deployment)
-    _same_store(located)
+    check_same_store(located)
     if located.redis_url is None:
         raise NotRunning("IMPASTO_REDIS_URL is not set and nothing runs on this machine")
     client = connect(located.redis_url)
@@ -60,15 +60,3 @@ def connect_to(deployment: Deployment) -> Connection:
     app = make_app(located, located.redis_url)
     dispatcher = Dispatcher(app, ledger, batches, located, client)
     return Connection(located, client, app, ledger, store, batches, dispatcher)
-
-
-def _same_store(located: Deployment) -> None:
-    """Inputs in one store and workers on another would fail every pair."""
-    running = find_running(located.state)
-    if running is None or running.redis_url != located.redis_url or located.store_url is None:
-        return
-    if running.store_url.rstrip("/") != located.store_url.rstrip("/"):
-        raise BadSettings(
-            f"IMPASTO_STORE_URL is {mask_url(located.store_url)}, but the workers that run here use "
-            f"{mask_url(running.store_url)}: unset it, or start `impasto up` again"
-        )

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import redis
 
-from impasto.producer.local.runfile import default_store_url, locate
+from impasto.producer.local.runfile import check_same_store, default_store_url, locate
 from impasto.producer.local.valkey import connect, server_facts, server_version
 from impasto.shared.deployment import Deployment, mask_url
 from impasto.shared.errors import BadSettings, ImpastoError, NotRunning
@@ -109,8 +109,11 @@ def _examine_server(deployment: Deployment, url: str) -> tuple[list[Check], list
             mend = "mend what stands above; a server must allow scripts (EVALSHA) on Impasto's keys"
             return [*checks, Check("ledger", Status.FAILED, str(error), mend)], None
     if letters:
-        detail = f"{len(letters)} messages that were no pair jobs; the latest {letters[0].reason}"
-        mend = "mend the program that sends them (docs/protocol.md has the form)"
+        detail = f"messages that were no pair jobs: {len(letters)}; the latest {letters[0].reason}"
+        mend = (
+            "see `impasto deadletters`, and mend the program that sends them (docs/protocol.md); "
+            "if that is Impasto, start the workers again with its version"
+        )
         checks.append(Check("messages", Status.WARNING, detail, mend))
     return checks, workers
 
@@ -173,6 +176,12 @@ def _persistence(facts: Mapping[str, Any], client: redis.Redis) -> Check:
 
 def _store(deployment: Deployment) -> Iterator[Check]:
     url = deployment.store_url or ""
+    try:
+        check_same_store(deployment)
+    except BadSettings as error:
+        detail, _, mend = str(error).partition(": ")
+        yield Check("store", Status.FAILED, detail, mend)
+        return
     try:
         store = open_deployment_store(deployment)
         store.check()

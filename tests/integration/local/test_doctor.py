@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from impasto.producer.cli.main import main
+from impasto.producer.local.runfile import Running, write_running
 from impasto.producer.local.valkey import connect, free_port
 from impasto.shared.ledger.redis_ledger import RedisLedger
 from servers import RedisServer, valkey_binary
@@ -53,7 +54,10 @@ def worker(deployment: pytest.MonkeyPatch, ledger: RedisLedger) -> RedisLedger:
 def diagnose(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
     """Exit code, and what each check found, by its name."""
     code = main(["doctor", "--json"])
-    answer = json.loads(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 1
+    assert out.isascii()
+    answer = json.loads(out)
     assert set(answer) == {"ok", "checks"}
     assert answer["ok"] == (code == 0)
     for check in answer["checks"]:
@@ -187,6 +191,23 @@ def test_a_store_that_takes_nothing_is_told(
     assert code == 1
     assert statuses(checks, "failed") == {"store"}
     assert "IMPASTO_STORE_URL" in checks["store"]["mend"]
+
+
+def test_a_store_that_is_not_that_of_the_workers_here_would_fail_every_pair(
+    worker: RedisLedger,
+    valkey: RedisServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = (tmp_path / "theirs").as_uri()
+    write_running(tmp_path / "state", Running.this_process(valkey.url, theirs))
+
+    code, checks = diagnose(capsys)
+
+    assert code == 1
+    assert statuses(checks, "failed") == {"store"}
+    assert theirs in checks["store"]["detail"]
+    assert "unset it" in checks["store"]["mend"]
 
 
 def test_messages_that_nobody_could_read_are_warned_of(

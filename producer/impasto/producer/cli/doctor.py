@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from impasto.producer.cli.answers import as_json
+from impasto.producer.cli.options import JsonOption
 from impasto.shared.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 _STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False) -> None:
+def doctor(json_: JsonOption = False) -> None:
     """Check Redis, store, workers and weights; exit code 0 only when a submitted batch would run now."""
     from impasto.producer.doctor import examine
 
     diagnosis = examine(Deployment.load())
-    if as_json:
-        typer.echo(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
+    if json_:
+        as_json(diagnosis.to_json())
     else:
         _show(diagnosis, Console())
     raise typer.Exit(0 if diagnosis.ok else 1)
@@ -32,10 +33,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.
 
 def _show(diagnosis: Diagnosis, console: Console) -> None:
     if not console.is_terminal:
+        width = max(len(check.name) for check in diagnosis.checks)
         for check in diagnosis.checks:
-            typer.echo(f"{check.status:8} {check.name:12} {check.detail}")
+            typer.echo(f"{check.status:8} {check.name:{width}} {check.detail}")
             if check.mend:
-                typer.echo(f"{'':21} → {check.mend}")
+                typer.echo(f"{'':{9 + width}} → {check.mend}")
     else:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("", "check", "found"):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.producer.local.processes import born
-from impasto.shared.deployment import Deployment
-from impasto.shared.errors import NotRunning
+from impasto.shared.deployment import Deployment, mask_url
+from impasto.shared.errors import BadSettings, NotRunning
 
 RUN_FILE = "run.json"
 
@@ -104,3 +104,18 @@ def locate(deployment: Deployment) -> Deployment:
         or default_store_url(deployment.state)
     )
     return deployment.model_copy(update={"redis_url": redis_url, "store_url": store_url})
+
+
+def check_same_store(located: Deployment) -> None:
+    """Raises BadSettings when the workers of this machine's `impasto up` use another store.
+
+    Inputs in one store and workers on another would fail every pair.
+    """
+    running = find_running(located.state)
+    if running is None or running.redis_url != located.redis_url or located.store_url is None:
+        return
+    if running.store_url.rstrip("/") != located.store_url.rstrip("/"):
+        raise BadSettings(
+            f"IMPASTO_STORE_URL is {mask_url(located.store_url)}, but the workers that run here use "
+            f"{mask_url(running.store_url)}: unset it, or start `impasto up` again"
+        )
