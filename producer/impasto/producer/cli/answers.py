@@ -73,24 +73,24 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def counts_line(status: BatchStatus) -> str:
-    """`12 of 48 done, 1 failed, 2 running`."""
+def counts_line(status: BatchStatus, *, running: bool = True) -> str:
+    """`12 of 48 done, 1 failed, 2 running`; the last is left out where they are listed anyway."""
     parts = [f"{status.done} of {status.total} done"]
     parts += [
         f"{count} {word}"
         for count, word in (
             (status.failed, "failed"),
             (status.cancelled, "cancelled"),
-            (status.running, "running"),
+            (status.running if running else 0, "running"),
         )
         if count
     ]
     return ", ".join(parts)
 
 
-def progress_line(status: BatchStatus) -> str:
+def progress_line(status: BatchStatus, *, running: bool = True) -> str:
     """The counts, and what there is to expect: `…, about 3 min left`."""
-    line = counts_line(status)
+    line = counts_line(status, running=running)
     if status.state is BatchState.PAUSED:
         return f"{line}, paused"
     if status.is_over:

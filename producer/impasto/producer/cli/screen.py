@@ -26,6 +26,8 @@ NameOf = Callable[[RunningPair], str]
 LINE_EVERY_SECONDS: Final = 10.0
 _RUNNING_SHOWN: Final = 16
 _NAME_CHARACTERS: Final = 44
+_NAME_SHARE: Final = 4
+"""A name takes a fourth of the terminal at most: the numbers beside it must never be cut off."""
 
 _VERBS: Final = {
     "contents": "checked",
@@ -84,7 +86,7 @@ class Screen:
             yield _Lines(self)
             return
         with _progress(self._console) as bars:
-            yield _Bars(bars, name_of)
+            yield _Bars(bars, name_of, min(_NAME_CHARACTERS, self._console.width // _NAME_SHARE))
 
     @property
     def shows_progress(self) -> bool:
@@ -99,6 +101,12 @@ def _progress(console: Console, *more: ProgressColumn) -> Progress:
     return Progress(name, BarColumn(), told, *more, console=console, refresh_per_second=8)
 
 
+def _shortened(name: str, cells: int) -> str:
+    text = Text(printable(name))
+    text.truncate(cells, overflow="ellipsis")
+    return text.plain
+
+
 class Watching(Protocol):
     """Shows updates of a batch."""
 
@@ -106,18 +114,22 @@ class Watching(Protocol):
 
 
 class _Bars:
-    def __init__(self, bars: Progress, name_of: NameOf) -> None:
+    def __init__(self, bars: Progress, name_of: NameOf, name_cells: int) -> None:
         self._bars = bars
         self._name_of = name_of
+        self._name_cells = name_cells
         self._batch: TaskID | None = None
         self._pairs: dict[int, TaskID] = {}
 
     def show(self, update: Update) -> None:
         status = update.status
         if self._batch is None:
-            self._batch = self._bars.add_task(printable(status.name)[:_NAME_CHARACTERS], told="")
+            self._batch = self._bars.add_task(_shortened(status.name, self._name_cells), told="")
         self._bars.update(
-            self._batch, total=status.total, completed=status.settled, told=progress_line(status)
+            self._batch,
+            total=status.total,
+            completed=status.settled,
+            told=progress_line(status, running=False),
         )
         shown = {pair.pair: pair for pair in update.running[:_RUNNING_SHOWN]}
         for gone in self._pairs.keys() - shown.keys():
@@ -125,7 +137,7 @@ class _Bars:
         for number, pair in shown.items():
             if number not in self._pairs:
                 self._pairs[number] = self._bars.add_task(
-                    f"  {printable(self._name_of(pair))[:_NAME_CHARACTERS]}", total=None, told=""
+                    f"  {_shortened(self._name_of(pair), self._name_cells - 2)}", total=None, told=""
                 )
             told = pair.progress
             self._bars.update(
