@@ -83,9 +83,14 @@ def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
             continue
         if (len(found.candidates), len(found.rejected)) == before[:2]:
             skipped = found.skipped - before[2]
-            what = f"no picture among its {skipped} files" if skipped else "nothing is there"
-            found.rejected.append(Rejected(readable(text), what))
+            found.rejected.append(Rejected(readable(text), _why_nothing(text, skipped)))
     return found
+
+
+def _why_nothing(source: str, skipped: int) -> str:
+    if skipped:
+        return f"no picture among its {skipped} files" if skipped > 1 else "its only file is no picture"
+    return "the folder holds no picture" if os.path.isdir(os.path.expanduser(source)) else "nothing is there"
 
 
 def readable(name: str | Path) -> str:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ from impasto.shared.jobs import BatchSpec, InputRef
 from impasto.shared.ledger import BatchOpening
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
+
+_ID_CHARACTERS: Final = 32  # of a name in its batch's id, which people read in tables and type
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def _spec(request: Request, lists: _Lists, batch: str) -> BatchSpec:
 def _fresh_id(request: Request, store: ObjectStore) -> str:
     """`<name or time>-<6 random>`, unlike that of any batch in the store."""
     text = unicodedata.normalize("NFKD", request.name or "").encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:60].strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:_ID_CHARACTERS].strip("-")
     slug = slug or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     while True:
         batch = f"{slug}-{base64.b32encode(secrets.token_bytes(4)).decode().lower()[:6]}"

@@ -73,11 +73,13 @@ def test_each_source_that_gives_nothing_is_named_with_its_reason_and_the_rest_go
     photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "texts").mkdir()
+    (tmp_path / "bare").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("no picture")
     os.mkfifo(tmp_path / "pipe.png")
     result = found(
         tmp_path / "nowhere",
         tmp_path / "texts",
+        tmp_path / "bare",
         f"{tmp_path}/*.tiff",
         "http://somewhere/a.jpg",
         "s3://elsewhere/a",
@@ -88,7 +90,8 @@ def test_each_source_that_gives_nothing_is_named_with_its_reason_and_the_rest_go
     assert names(result, photos) == ["b.jpg"]
     assert {one.input.removeprefix(f"{tmp_path}/"): one.error for one in result.rejected} == {
         "nowhere": "nothing is there",
-        "texts": "no picture among its 1 files",
+        "texts": "its only file is no picture",
+        "bare": "the folder holds no picture",
         "*.tiff": "nothing is there",
         "http://somewhere/a.jpg": "addresses of this kind are not read: give a path or s3://bucket/prefix",
         "s3://elsewhere/a": "it lies elsewhere",
