@@ -237,8 +237,8 @@ class Client:
     def recover(self, batches: Sequence[str] = (), *, on_progress: OnProgress | None = None) -> Recovery:
         """Rebuild in an empty ledger what the store has: these batches, or all that were not purged.
 
-        What is done stays done, what was cancelled is cancelled again, the rest runs. Batches that the ledger
-        knows are not touched. Raises NoSuchBatch for a name that the store has not.
+        What is done stays done, what was over ends as it had, the rest runs. Batches that the ledger knows
+        are not touched. Raises NoSuchBatch for a name that the store has not.
         """
         return recovering.recover(self.connection, batches, on_progress)
 

@@ -17,11 +17,13 @@ from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
 from impasto.shared.errors import ImpastoError, NoSuchBatch, ObjectMissing, Permanent
 from impasto.shared.jobs import BatchSpec, InputRef, fingerprint
-from impasto.shared.ledger import BatchOpening, BatchState, Control, Ledger
+from impasto.shared.ledger import BatchOpening, BatchState, Control, Failure, Ledger, PairState
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.store import ObjectInfo
 
 _READERS: Final = 16
+_FAILED_AT_ONCE: Final = 256
+_LEASE: Final = "recover"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,35 @@ class Recovery:
     problems: tuple[str, ...]
 
 
+class _Pair(BaseModel):
+    """What matters of a reported pair here."""
+
+    pair: int
+    content: str
+    style: str
+    state: str
+    attempts: int | None
+    error_kind: str | None
+    error: str | None
+
+    def failure(self) -> Failure:
+        return Failure(
+            self.pair,
+            self.error_kind or "error",
+            self.error or "",
+            attempts=self.attempts or 0,
+            content=self.content,
+            style=self.style,
+            failed_ms=0,
+        )
+
+
 class _Outcome(BaseModel):
     """What matters of a report here."""
 
-    state: str
+    state: BatchState
     written_at: datetime
+    pairs: tuple[_Pair, ...]
 
 
 def recover(
@@ -62,9 +88,10 @@ def recover(
     """Rebuild the named batches, or all but the purged ones; the oldest first, so `latest` is right again.
 
     A batch is opened and paused, each pair whose result lies in the store is counted as done, and then it
-    goes on, or is cancelled as it was. Pairs that had failed are tried again. A batch that the ledger has is
-    not touched, so it may be repeated. Raises NoSuchBatch for a name that the store has not,
-    LedgerUnavailable, StoreUnavailable.
+    goes on, or ends as its report says: cancelled, or with the same failures. Failures of a batch that was
+    not over are not in the store: those pairs are tried again. A batch that the ledger has is not touched, so
+    it may be repeated. Raises NoSuchBatch for a name that the store has not, LedgerUnavailable,
+    StoreUnavailable.
     """
     files, ledger = connection.batches, connection.ledger
     in_store = _batches_in(files)
@@ -134,7 +161,7 @@ def _outcome(files: BatchFiles, batch: str) -> _Outcome | None:
 
 def _rebuild(ledger: Ledger, files: BatchFiles, spec: BatchSpec, done: Iterable[int]) -> Recovered:
     outcome = _outcome(files, spec.batch)
-    was_cancelled = outcome is not None and outcome.state == BatchState.CANCELLED
+    ended = None if outcome is None else outcome.state
     opening = BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
     if ledger.open(opening).batch != spec.batch:
         # The same token has made another batch since; both are real.
@@ -144,12 +171,26 @@ def _rebuild(ledger: Ledger, files: BatchFiles, spec: BatchSpec, done: Iterable[
     try:
         counted = 0
         for pair in done:
-            settled = ledger.finish(spec.batch, pair, lease_id="recover", busy_seconds=0.0)
+            settled = ledger.finish(spec.batch, pair, lease_id=_LEASE, busy_seconds=0.0)
             counted += settled.counted
     finally:
         # Also when it is interrupted: a worker finds by its fingerprint what was not counted here.
-        status = ledger.control(spec.batch, Control.CANCEL if was_cancelled else Control.RESUME)
-    return Recovered(spec.batch, spec.name, spec.total, counted, status.state)
+        ledger.control(spec.batch, Control.CANCEL if ended is BatchState.CANCELLED else Control.RESUME)
+    if outcome is not None and ended is BatchState.FAILED:
+        _fail_as_before(ledger, spec.batch, outcome)
+    return Recovered(spec.batch, spec.name, spec.total, counted, ledger.status(spec.batch).state)
+
+
+def _fail_as_before(ledger: Ledger, batch: str, outcome: _Outcome) -> None:
+    """What failed for good would fail again, and may have cost workers their lives.
+
+    A pair that a worker takes in between is only tried once more.
+    """
+    failed = {pair.pair: pair for pair in outcome.pairs if pair.state == PairState.FAILED}
+    while due := ledger.advance(batch, min_window=_FAILED_AT_ONCE):
+        for pair in failed.keys() & set(due):
+            ledger.lease(batch, pair, worker=_LEASE, lease_id=_LEASE, ttl_seconds=60)
+            ledger.fail(batch, pair, lease_id=_LEASE, failure=failed[pair].failure())
 
 
 def _done_pairs(files: BatchFiles, spec: BatchSpec, on_progress: OnProgress | None) -> Iterator[int]:

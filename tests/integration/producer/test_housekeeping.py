@@ -239,6 +239,32 @@ def test_only_whole_results_of_the_right_fingerprint_count_as_done_after_a_recov
     assert client.connection.ledger.advance(batch, min_window=9) == [4]
 
 
+def test_a_batch_that_was_over_ends_as_it_had_with_the_same_failures(client: Client, batch: str) -> None:
+    for pair in (0, 2, 3, 5):
+        put_result(client, batch, pair)
+    over(client, batch, 1, 4)
+    connection = client.connection
+    write_report(batch, connection.ledger, connection.batches)
+    told = [failure.told() for failure in client.failures(batch)]
+    empty_the_ledger(client)
+    (one,) = client.recover().recovered
+    assert (one.done, one.state) == (4, BatchState.FAILED)
+    assert [failure.told() for failure in client.failures(batch)] == told
+    assert connection.ledger.running(batch) == []
+
+
+def test_what_a_finished_batch_has_lost_since_is_made_again(client: Client, batch: str) -> None:
+    put_result(client, batch, 0)
+    over(client, batch, 1)
+    connection = client.connection
+    write_report(batch, connection.ledger, connection.batches)
+    empty_the_ledger(client)
+    (one,) = client.recover().recovered
+    status = client.status(batch)
+    assert (one.done, one.state) == (1, BatchState.ACTIVE)
+    assert (status.failed, status.due) == (1, 4)
+
+
 def test_zipped_pairs_and_old_tokens_are_recovered(client: Client, photos: Path, paintings: Path) -> None:
     (photos / "photo 2.png").unlink()
     batch = client.submit(photos, paintings, pairs="zip", token="nightly").batch

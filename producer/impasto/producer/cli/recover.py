@@ -24,8 +24,8 @@ def recover(
 ) -> None:
     """Rebuild from the store what Redis has lost, after it was emptied or replaced.
 
-    What is done stays done, what was cancelled is cancelled again, and the rest runs, also what had failed.
-    Batches that Redis knows are not touched.
+    What is done stays done, what was over ends as it had, and the rest runs. Batches that Redis knows are
+    not touched.
     """
     screen = Screen(quiet=quiet, progress=not no_progress)
     stands = "what was rebuilt stays; run it again to go on"
