@@ -59,10 +59,15 @@ def audit(stage: Stage, batch: str) -> None:
 
 
 def start_running(stage: Stage, batch: str) -> int:
-    """Wait until a pair of the batch is a few steps in; which."""
-    eventually(
-        lambda: any(r.progress.get("step", 0) > 3 for r in stage.ledger.running(batch)), what="a running pair"
-    )
+    """Wait until a pair of the batch is a few steps in, in the hands of a worker that lives; which."""
+
+    def found() -> list[int]:
+        # The lease of a worker that was killed stays, with its progress, until a sweep comes by.
+        now_ms = time.time() * 1000
+        running = stage.ledger.running(batch)
+        return [r.pair for r in running if r.progress.get("step", 0) > 3 and r.lease_expires_ms > now_ms]
+
+    eventually(lambda: bool(found()), what="a running pair")
     return stage.ledger.running(batch)[0].pair
 
 

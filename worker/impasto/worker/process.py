@@ -149,7 +149,7 @@ def _consume(app: Celery, worker: str, task: PairTask, stopping: Stopping) -> in
             task.handle(*args, **kwargs)
         except Transient as error:
             # Celery acknowledges what fails, and a job without a batch is known to nobody else yet.
-            raise Reject(str(error), requeue=True) from error
+            raise Reject(str(error), requeue=True) from None
 
     app.task(name=TASK_NAME, typing=False)(stylize_pair)
 
