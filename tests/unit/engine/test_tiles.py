@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from impasto.worker.engine import Network, StyleSettings, TargetCache
 from impasto.worker.engine.objective import Evaluation, Objective
@@ -42,14 +43,15 @@ def _both(
     size: tuple[int, int],
     tile_px: int,
     dtype: torch.dtype = torch.float64,
+    mask: Image.Image | None = None,
 ) -> tuple[Evaluation, Evaluation]:
     height, width = size
     scene, look = painted(width, height, seed=1), painted(52, 47, seed=2)
     generator = torch.Generator().manual_seed(3)
     picture = torch.rand(1, 3, height, width, generator=generator, dtype=dtype)
-    targets = compute_targets(scene, look, settings, network, dtype, TargetCache())
+    targets = compute_targets(scene, look, settings, network, dtype, TargetCache(), mask)
     whole = Objective(targets, settings, network, dtype)(picture)
-    aims = Targets(content={}, style=targets.style)
+    aims = Targets(content={}, style=targets.style, weights=targets.weights)
     tiled = TiledObjective(scene, aims, settings, network, dtype, tile_px=tile_px)(picture)
     return whole, tiled
 
@@ -102,6 +104,13 @@ def test_a_tiled_evaluation_in_float32_is_the_whole_one_within_rounding(
 def test_a_tiled_evaluation_in_a_frame_is_the_whole_one(network: Network, size: tuple[int, int]) -> None:
     settings = StyleSettings.preset("gallery", padding="reflect", coarsest_px=None)
     _assert_equal(*_both(network, settings, size, tile_px=24))
+
+
+@pytest.mark.parametrize("statistic", ["gram", "covariance"])
+def test_a_tiled_evaluation_under_a_mask_is_the_whole_one(network: Network, statistic: str) -> None:
+    settings = StyleSettings.preset("gallery", style_statistic=statistic, coarsest_px=None)
+    mask = painted(67, 80, seed=6).convert("L")
+    _assert_equal(*_both(network, settings, (80, 67), tile_px=24, mask=mask))
 
 
 @pytest.mark.parametrize("left_out", ["content_layers", "style_layers"])

@@ -31,7 +31,8 @@ class StyleResult:
     """The picture (RGB, 8 bit) and how it came about.
 
     `steps` is the number of evaluations done; `timings` are seconds (`targets`, `optimise`); `precision` is
-    what the convolutions computed in; `recoveries` counts divergences that were noticed and undone.
+    what the convolutions computed in; `recoveries` counts divergences that were noticed and undone; `notes`
+    say what a person should know, such as that it was made in tiles.
     """
 
     image: Image.Image
@@ -41,3 +42,4 @@ class StyleResult:
     precision: str
     device: str
     recoveries: int
+    notes: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.adam import minimise_adam
 from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
 from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
+from impasto.worker.engine.evaluator import Evaluator
 from impasto.worker.engine.images import (
     check_picture,
     noise,
@@ -26,12 +28,14 @@ from impasto.worker.engine.images import (
 from impasto.worker.engine.layers import layer_position
 from impasto.worker.engine.lbfgs import minimise_lbfgs
 from impasto.worker.engine.masks import check_mask
+from impasto.worker.engine.memory import default_budget_bytes, plan_memory
 from impasto.worker.engine.network import Network, check_match
 from impasto.worker.engine.objective import Evaluation, Objective
 from impasto.worker.engine.optimise import Evaluate, Observe, Solution
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
 from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
+from impasto.worker.engine.tiled import TiledObjective, tiled_targets
 
 
 def stylize(
@@ -43,6 +47,7 @@ def stylize(
     mask: Image.Image | None = None,
     on_step: Callable[[StepLosses], None] | None = None,
     targets: TargetCache | None = None,
+    memory_budget_bytes: int | None = None,
 ) -> StyleResult:
     """The content's scene in the style's look, or in that of several styles with a weight each.
 
@@ -53,6 +58,10 @@ def stylize(
     `mask`, of mode L and the content's size, is white where the style applies and black where the photograph
     stays. `on_step` is called after each evaluation of loss and gradient; what it raises ends the run and
     reaches the caller unchanged. `targets` keeps content features and style statistics for later calls.
+
+    `memory_budget_bytes` bounds what the run takes on the device, on the CPU the whole process; None is a
+    share of the device's memory. What does not fit is evaluated in tiles, to the same loss and gradient
+    within rounding, and with a shorter history; the result's notes say so.
 
     Raises BadSettings (a layer the network lacks, another network than the one loaded), BadPicture (a mask
     that does not fit, too), Diverged (no finite picture came out) or OutOfDeviceMemory.
@@ -71,7 +80,13 @@ def stylize(
     losses: list[StepLosses] = []
     timings = {"targets": 0.0, "optimise": 0.0}
     recoveries = 0
+    notes: dict[str, None] = {}
     picture: Tensor | None = None
+    if memory_budget_bytes is None:
+        memory_budget_bytes = default_budget_bytes(network.device)
+    trunk = network.trunk(
+        (*settings.content_layers, *settings.style_layers), pooling=settings.pooling, dtype=dtype
+    )
 
     styles = [(style_before_transfer(look, content, settings.colours), share) for look, share in styles]
     coloured, content = content, scene_before_transfer(content, settings.colours)
@@ -85,14 +100,24 @@ def stylize(
                     (shrunk(look, style_px(settings, scale, content.size, max(look.size))), share)
                     for look, share in styles
                 ]
-                aims = compute_targets(scene, looks, settings, network, dtype, cache, mask)
                 start = _start(picture, scene, scale, settings, network.device)
-                objective = Objective(aims, settings, network, dtype)
+                size = (scene.height, scene.width)
+                plan = plan_memory(
+                    trunk,
+                    settings,
+                    size,
+                    steps=scale.steps,
+                    budget_bytes=memory_budget_bytes,
+                    device=network.device,
+                )
+                build = partial(_objective, scene, looks, settings, network, dtype, cache, mask)
+                objective = Evaluator(build, trunk, size, plan)
             timings["targets"] += time.perf_counter() - began
 
             began = time.perf_counter()
             observe = _observer(losses, steps, scale, on_step)
-            solution = _minimise(objective, start, scale.steps, settings, observe)
+            solution = _minimise(objective, start, scale.steps, plan.history, settings, observe)
+            notes |= dict.fromkeys(objective.notes)
             timings["optimise"] += time.perf_counter() - began
             recoveries += solution.recoveries
             picture = solution.picture
@@ -107,7 +132,26 @@ def stylize(
         precision=str(dtype).removeprefix("torch."),
         device=str(network.device),
         recoveries=recoveries,
+        notes=tuple(notes),
     )
+
+
+def _objective(
+    scene: Image.Image,
+    looks: Sequence[tuple[Image.Image, float]],
+    settings: StyleSettings,
+    network: Network,
+    dtype: torch.dtype,
+    cache: TargetCache,
+    mask: Image.Image | None,
+    tile_px: int | None,
+) -> Evaluate:
+    """The objective of a scale with its targets, whole or in tiles."""
+    if tile_px is None:
+        aims = compute_targets(scene, looks, settings, network, dtype, cache, mask)
+        return Objective(aims, settings, network, dtype)
+    aims = tiled_targets(scene, looks, settings, network, dtype, cache, tile_px, mask)
+    return TiledObjective(scene, aims, settings, network, dtype, tile_px=tile_px)
 
 
 def _start(
@@ -122,13 +166,13 @@ def _start(
 
 
 def _minimise(
-    evaluate: Evaluate, start: Tensor, steps: int, settings: StyleSettings, observe: Observe
+    evaluate: Evaluate, start: Tensor, steps: int, history: int, settings: StyleSettings, observe: Observe
 ) -> Solution:
     if settings.optimizer == "adam":
         return minimise_adam(
             evaluate, start, steps=steps, learning_rate=settings.learning_rate, observe=observe
         )
-    return minimise_lbfgs(evaluate, start, steps=steps, history=settings.history, observe=observe)
+    return minimise_lbfgs(evaluate, start, steps=steps, history=history, observe=observe)
 
 
 def _observer(

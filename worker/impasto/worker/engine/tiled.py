@@ -9,6 +9,7 @@ how Galerne et al. 2024, "Scaling Painting Style Transfer", arXiv 2212.13459, ta
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,18 +19,21 @@ from torch import Tensor
 
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
-from impasto.worker.engine.images import frame_margin
+from impasto.worker.engine.images import frame_margin, picture_digest
 from impasto.worker.engine.losses import content_factor
+from impasto.worker.engine.masks import position_weights
 from impasto.worker.engine.network import Network, Trunk
 from impasto.worker.engine.objective import Evaluation, Terms, evaluation, style_term
 from impasto.worker.engine.statistics import (
+    Statistic,
     StyleSums,
     combined,
+    style_compute,
     style_update,
     summands,
     with_summands,
 )
-from impasto.worker.engine.targets import Targets
+from impasto.worker.engine.targets import TargetCache, Targets, mixed
 from impasto.worker.engine.tiles import Area, Frame, Tile, tiles
 
 # Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
@@ -62,8 +66,41 @@ def style_sums(
     sums: dict[str, StyleSums] = {}
     with torch.no_grad():
         for tile in tiles(trunk, pixels.frame.framed_size, tile_px):
-            _add_style_sums(sums, tile, trunk(pixels.crop(tile.crop)), settings)
+            _add_style_sums(sums, tile, trunk(pixels.crop(tile.crop)), settings, {})
     return sums
+
+
+def tiled_targets(
+    scene: Image.Image,
+    looks: Sequence[tuple[Image.Image, float]],
+    settings: StyleSettings,
+    network: Network,
+    dtype: torch.dtype,
+    cache: TargetCache,
+    tile_px: int,
+    mask: Image.Image | None = None,
+) -> Targets:
+    """As `compute_targets`, but for the content's features, which are left to `TiledObjective`."""
+
+    def statistics(picture: Image.Image) -> dict[str, Statistic]:
+        def compute() -> dict[str, Statistic]:
+            sums = style_sums(picture, settings, network, dtype, tile_px)
+            return {name: style_compute(layer) for name, layer in sums.items()}
+
+        # The tile is part of the key: sums in another order round in another way.
+        key = (
+            *("tiled style", tile_px, picture_digest(picture), settings.style_layers),
+            *(settings.style_statistic, settings.pooling, settings.padding, dtype),
+            *(network.weights_digest, network.architecture, str(network.device)),
+        )
+        return cache.get(key, compute)
+
+    weights: Mapping[str, Tensor] = {}
+    if mask is not None:
+        trunk = network.trunk(settings.style_layers, pooling=settings.pooling)
+        weights = position_weights(mask, scene.size, trunk, settings.padding, network.device)
+    style = mixed([(statistics(picture), share) for picture, share in looks])
+    return Targets(content={}, style=style, weights=weights)
 
 
 class TiledObjective:
@@ -149,7 +186,7 @@ class TiledObjective:
         with torch.no_grad():
             for tile in tiles(self._style_trunk, self._frame.framed_size, self._tile_px):
                 crop = self._frame.shown(self._frame.inner(tile.crop).of(picture), tile.crop)
-                _add_style_sums(sums, tile, self._style_trunk(crop), self._settings)
+                _add_style_sums(sums, tile, self._style_trunk(crop), self._settings, self._targets.weights)
         leaves = {
             name: tuple(value.requires_grad_() for value in summands(layer)) for name, layer in sums.items()
         }
@@ -179,7 +216,7 @@ class TiledObjective:
                 content = content + self._content_factors[name] * difference.square().flatten(1).sum(1)
             total = settings.content_weight * content.sum()
             for name in settings.style_layers:
-                sums = style_update(None, tile.places[name].of(features[name]), settings.style_statistic)
+                sums = _tile_sums(name, tile, features, settings, self._targets.weights)
                 for slope, value in zip(slopes[name], summands(sums), strict=True):
                     total = total + settings.style_weight * (slope.to(value.dtype) * value).sum()
             inner.of(gradient).add_(torch.autograd.grad(total, pixels)[0])
@@ -209,8 +246,24 @@ class TiledObjective:
 
 
 def _add_style_sums(
-    sums: dict[str, StyleSums], tile: Tile, features: dict[str, Tensor], settings: StyleSettings
+    sums: dict[str, StyleSums],
+    tile: Tile,
+    features: dict[str, Tensor],
+    settings: StyleSettings,
+    weights: Mapping[str, Tensor],
 ) -> None:
     for name in settings.style_layers:
-        chunk = style_update(None, tile.places[name].of(features[name]), settings.style_statistic)
-        sums[name] = combined(sums.get(name), chunk)
+        sums[name] = combined(sums.get(name), _tile_sums(name, tile, features, settings, weights))
+
+
+def _tile_sums(
+    name: str,
+    tile: Tile,
+    features: dict[str, Tensor],
+    settings: StyleSettings,
+    weights: Mapping[str, Tensor],
+) -> StyleSums:
+    """The style sums of a tile's own positions; `weights` are the whole picture's."""
+    own = tile.places[name].of(features[name])
+    counts = tile.cores[name].of(weights[name]) if name in weights else None
+    return style_update(None, own, settings.style_statistic, counts)
