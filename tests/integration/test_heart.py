@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from impasto.shared.celery_app import queue_keys
 from impasto.shared.dispatch import Dispatcher
 from impasto.shared.errors import StoreUnavailable
 from impasto.shared.ledger import Control, Lease
@@ -116,6 +117,26 @@ def test_a_batch_that_the_store_does_not_give_holds_up_no_other(stage: Stage, tm
     with pytest.raises(StoreUnavailable):
         dispatcher.publish([(broken, 0), (whole, 0)])
     assert not stage.dispatcher.broker_is_empty()
+
+
+def test_a_long_queue_is_not_made_longer_by_what_waits_in_it(stage: Stage) -> None:
+    stage = Stage({**stage.environment, "IMPASTO_REPUBLISH_SECONDS": "0.5", "IMPASTO_SWEEP_SECONDS": "0.01"})
+    submit(stage)
+    queue = next(key for key in queue_keys(stage.deployment) if stage.client.exists(key))
+    stage.client.rpush(queue, *["another's"] * 5000)
+    sweeper = sweeper_of(stage)
+    time.sleep(0.6)
+    sweeper.sweep()
+    assert stage.dispatcher.messages_waiting() == 5001
+    stage.client.delete(queue)
+    stage.client.rpush(queue, "another's")
+
+    def is_sent_again() -> bool:
+        sweeper.sweep()
+        return stage.dispatcher.messages_waiting() == 2
+
+    eventually(is_sent_again, what="the lost message, now that the queue is short")
+    stage.close()
 
 
 def test_an_outage_of_redis_is_not_taken_for_deafness(namespace: str, tmp_path: Path) -> None:

@@ -61,7 +61,11 @@ class Deployment(BaseSettings):
     sweep_seconds: float = Field(
         5, gt=0, description="how often, over all workers, lost pairs are looked for"
     )
-    republish_seconds: float = Field(600, gt=0, description="after which a message nobody took is sent again")
+    republish_seconds: float = Field(
+        600,
+        gt=0,
+        description="after which a message nobody took is sent again; longer while the queue is long",
+    )
     visibility_seconds: int = Field(
         21_600, ge=60, description="Celery's visibility timeout; above the longest pair"
     )

@@ -109,10 +109,14 @@ class Dispatcher:
 
     def broker_is_empty(self) -> bool:
         """Whether no message waits to be taken. Raises LedgerUnavailable."""
+        return self.messages_waiting() == 0
+
+    def messages_waiting(self) -> int:
+        """How many messages nobody has taken yet. Raises LedgerUnavailable."""
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for key in queue_keys(self._deployment):
                     pipeline.llen(key)
-                return not any(pipeline.execute())
+                return sum(pipeline.execute())
         except redis.RedisError as error:
             raise LedgerUnavailable(f"Redis does not answer: {error}") from error

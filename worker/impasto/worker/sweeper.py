@@ -6,6 +6,7 @@ Apart from the heart, since a message is made from the batch's files, and the st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,10 @@ from impasto.shared.ledger import Ledger
 from impasto.worker.repeating import Repeating
 
 log = structlog.get_logger()
+
+_LONG_QUEUE: Final = 1000
+"""Messages beyond which a pair's turn may well take longer than `republish_seconds`: to send it again as
+often would make the queue longer still."""
 
 
 class Sweeper:
@@ -50,10 +55,11 @@ class Sweeper:
     def sweep(self) -> None:
         """One sweep, if it is our turn. Raises LedgerUnavailable and StoreUnavailable."""
         days = self._deployment.retention_days
+        waiting = self._dispatcher.messages_waiting()
         found = self._ledger.sweep(
             every_seconds=self._deployment.sweep_seconds,
-            republish_seconds=self._deployment.republish_seconds,
-            broker_is_empty=self._dispatcher.broker_is_empty(),
+            republish_seconds=self._deployment.republish_seconds * max(1.0, waiting / _LONG_QUEUE),
+            broker_is_empty=waiting == 0,
             max_deaths=self._deployment.max_deaths,
             min_window=self._deployment.window,
             retention_seconds=None if days is None else days * 24 * 3600,
