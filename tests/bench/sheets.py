@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +41,7 @@ class Cell:
     content: str
     styles: tuple[tuple[str, float], ...]
     settings: StyleSettings
+    masked: bool = False
 
 
 def gallery(size_px: int) -> Image.Image:
@@ -60,13 +61,13 @@ def gallery(size_px: int) -> Image.Image:
 
 
 def options(size_px: int) -> Image.Image:
-    """One photograph under each option of the preset `gallery`."""
+    """One photograph under each option of the preset `gallery`; where nothing else is said, by a woodcut."""
 
     def cell(
         caption: str, styles: tuple[tuple[str, float], ...] = (("woodcut", 1.0),), **changes: Any
     ) -> Cell:
         settings = StyleSettings.preset("gallery", **{"size_px": size_px, **changes})
-        return Cell(caption, "astronaut.png", styles, settings)
+        return Cell(caption, "chelsea.png", styles, settings)
 
     plain = StyleSettings.preset("gallery")
     cells = [
@@ -78,8 +79,8 @@ def options(size_px: int) -> Image.Image:
         cell("colours = luminance", colours="luminance"),
         cell("colours = match", colours="match"),
         cell("woodcut 1 : impasto 1", (("woodcut", 0.5), ("impasto", 0.5))),
+        replace(cell("mask: black above, white below"), masked=True),
         cell("padding = zeros", padding="zeros"),
-        cell("tv_weight × 10", tv_weight=plain.tv_weight * 10),
         cell("tv_weight = 0", tv_weight=0),
         cell("style_statistic = gram", style_statistic="gram"),
     ]
@@ -142,11 +143,15 @@ def made(cell: Cell) -> Image.Image:
     """The cell's picture, made now or before."""
     content, styles = photograph(cell.content), [(painting(name), weight) for name, weight in cell.styles]
     looks = " ".join(f"{picture_digest(style)} {weight}" for style, weight in styles)
+    mask = None
+    if cell.masked:
+        mask = Image.linear_gradient("L").resize(content.size)
+        looks += f" {picture_digest(mask)}"
     path = MADE / f"{fingerprint(picture_digest(content), looks, cell.settings)}.png"
     if not path.exists():
         began = time.perf_counter()
         network, targets = _engine()
-        result = stylize(content, styles, cell.settings, network, targets=targets)
+        result = stylize(content, styles, cell.settings, network, mask=mask, targets=targets)
         path.parent.mkdir(parents=True, exist_ok=True)
         result.image.save(path)
         names = " + ".join(name for name, _ in cell.styles)
