@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from impasto.producer.cli.answers import duration, timestamp
+from impasto.producer.cli.answers import as_columns, duration, timestamp
 from impasto.producer.cli.screen import counted, megabytes, one_line
 
 
@@ -34,3 +34,21 @@ def test_counts_times_and_odd_characters() -> None:
     assert (counted(1, "pair"), counted(1200, "pair")) == ("1 pair", "1,200 pairs")
     assert timestamp(1_000) == "1970-01-01T00:00:01Z"
     assert one_line("a\nb\x1b[0m é") == r"a\nb\x1b[0m é"
+
+
+def test_a_table_is_cut_at_the_terminals_edge_and_whole_without_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [("BATCH", "NAME"), ("sea-abcdef", "the sea in winter 🎨")]
+
+    for cells in (22, 5, None):
+        as_columns(rows, cells=cells, whole=1)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "BATCH       NAME",
+        "sea-abcdef  the sea i…",
+        "BATCH       …",
+        "sea-abcdef  …",
+        "BATCH       NAME",
+        "sea-abcdef  the sea in winter 🎨",
+    ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from impasto.shared.ledger import BatchState, BatchStatus
 
@@ -20,12 +23,21 @@ def as_json(answer: dict[str, Any]) -> None:
     typer.echo(json.dumps(answer))
 
 
-def as_columns(rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns, the same on a terminal and in a pipe, nothing cut off."""
+def as_columns(rows: Iterable[Sequence[str]], *, cells: int | None = None, whole: int = 0) -> None:
+    """Aligned columns. Lines are cut at `cells`, if that is given, but never the first `whole` columns."""
     table = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    least = sum(widths[:whole]) + 2 * whole + 1
     for row in table:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = Text("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if cells is not None:
+            line.truncate(max(cells, least), overflow="ellipsis")
+        typer.echo(line.plain)
+
+
+def terminal_cells() -> int | None:
+    """The width of the terminal that stdout is, None where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def outcome(status: BatchStatus) -> int:

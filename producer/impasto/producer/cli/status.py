@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from impasto.producer.cli.answers import as_columns, as_json, progress_line, status_fields, timestamp
+from impasto.producer.cli.answers import (
+    as_columns,
+    as_json,
+    progress_line,
+    status_fields,
+    terminal_cells,
+    timestamp,
+)
 from impasto.producer.cli.names import pair_name, running_fields
 from impasto.producer.cli.options import JsonOption, known_batches
 from impasto.producer.cli.screen import left
 from impasto.producer.client import Client
 from impasto.shared.ledger import BatchStatus, RunningPair
 from impasto.shared.printable import printable
+
+_WHOLE_COLUMNS: Final = 5  # up to LEFT; CREATED and NAME give way to a narrow terminal
 
 
 def status(
@@ -48,7 +57,7 @@ def _list(client: Client, limit: int, *, as_json_: bool) -> None:
         typer.echo("no batch yet: make one with impasto submit")
     else:
         header = ("BATCH", "STATE", "DONE", "FAILED", "LEFT", "CREATED", "NAME")
-        as_columns([header, *(_row(one) for one in batches)])
+        as_columns([header, *(_row(one) for one in batches)], cells=terminal_cells(), whole=_WHOLE_COLUMNS)
 
 
 def _row(one: BatchStatus) -> tuple[str, ...]:
