@@ -194,6 +194,7 @@ def test_watching_ends_as_the_batch_does(run: Run, submit: Callable[..., str], c
     assert (last.answer["state"], last.err) == ("failed", "")
     told = run("failures", failed)
     assert "photo 2.png" in told.out
+    assert told.out.startswith("4: ")
     assert told.out.endswith("painting 0.png: it is damaged\n")
     (failure,) = run("failures", failed, "--json").answer["failures"]
     assert (failure["pair"], failure["kind"], failure["error"]) == (4, "bad_picture", "it is damaged")

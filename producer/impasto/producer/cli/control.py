@@ -39,7 +39,7 @@ def retry(
     failed: Annotated[bool, typer.Option("--failed", help="All pairs that failed; the default.")] = False,
     pairs: Annotated[
         str | None,
-        typer.Option(metavar="3,7-9", help="Only these, by their numbers in impasto failures --json."),
+        typer.Option(metavar="3,7-9", help="Only these, by the numbers that impasto failures shows."),
     ] = None,
     json_: JsonOption = False,
 ) -> None:

@@ -38,4 +38,5 @@ def failures(batch: BatchArgument = "latest", json_: JsonOption = False) -> None
         typer.echo(f"{found}: no pair failed")
     for one in failed:
         tries = f" ({one.attempts} attempts)" if one.attempts > 1 else ""
-        typer.echo(f"{printable(one.content)} × {printable(one.style)}: {printable(one.message)}{tries}")
+        pair = f"{printable(one.content)} × {printable(one.style)}"
+        typer.echo(f"{one.pair}: {pair}: {printable(one.message)}{tries}")
