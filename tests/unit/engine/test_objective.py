@@ -86,7 +86,8 @@ def test_the_gatys_preset_has_the_papers_loss_and_gradient(
         g, a = (x[name].reshape(n, m) @ x[name].reshape(n, m).T for x in (here, painting))
         style = style + 0.2 * (g - a).square().sum() / (4 * n**2 * m**2)
     settings = StyleSettings.preset("gatys")
-    total = settings.content_weight * content + settings.style_weight * style
+    tv = leaf.diff(dim=2).square().mean() + leaf.diff(dim=3).square().mean()
+    total = settings.content_weight * content + settings.style_weight * style + settings.tv_weight * tv
     _assert_same(_ours(network, settings, scene, look, leaf.detach()), total, leaf)
 
 
