@@ -31,6 +31,7 @@ CONTENTS: Final = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 MANNERS: Final = ("impasto", "pointillist", "woodcut", "watercolour")
 _PAINTING_PX: Final = 768
 _JPEG_QUALITY: Final = 85
+_CAPTIONED_PX: Final = 224
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ SHEETS: Final[dict[str, Callable[[int], Image.Image]]] = {
 
 
 def grid(cells: Sequence[Cell], cell_px: int, columns: int = 4) -> Image.Image:
-    """Cells row by row, each over its caption."""
+    """Cells row by row, each over its caption, which a small cell would leave no room for."""
+    cell_px = max(cell_px, _CAPTIONED_PX)
     gap, margin, caption = cell_px // 20, cell_px // 8, max(16, cell_px // 9)
     rows = -(-len(cells) // columns)
     width = 2 * margin + columns * cell_px + (columns - 1) * gap

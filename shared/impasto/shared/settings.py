@@ -157,7 +157,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "tutorial": {},
     # Gatys, Ecker and Bethge 2016: section 3 and the captions of figures 1 to 3, but for the style weight:
     # their 1 : 1000 belongs to their scaling of the network; with ours it leaves nearly all the photograph.
-    # And total variation, which they have not: average pooling hides the noise's finest specks from the losses.
+    # And total variation, which they have not: average pooling hides the noise's finest specks from losses.
     "gatys": {
         "pooling": "average",
         "content_layers": ("conv4_2",),
