@@ -163,6 +163,39 @@ def test_a_worker_told_to_stop_hands_its_pair_back_without_counting_the_attempt(
     assert stage.ledger.workers() == []
 
 
+def test_a_pair_handed_back_goes_on_where_it_stopped_and_ends_as_if_it_never_had(
+    stage: Stage, tmp_path: Path
+) -> None:
+    settings = SLOW.model_copy(update={"steps": 1000})
+    inputs = [png(picture(1))], [png(picture(2))]
+    batch = stage.submit(*inputs, settings)
+    with stage.worker(tmp_path / "first.log", IMPASTO_GRACE_SECONDS="0.1") as first:
+        first.ready()
+        start_running(stage, batch)
+        first.send(signal.SIGTERM)
+        assert first.wait(30) == 0
+        (kept,) = first.events("checkpoint.kept")
+    assert kept["step"] > 3
+    checkpoints = f"{layout.BATCHES}{batch}/checkpoints/"
+    assert len(list(stage.store.list(checkpoints))) == 1
+    with stage.worker(tmp_path / "second.log") as second:
+        second.ready()
+        eventually(lambda: stage.is_over(batch), what="the batch")
+        (resumed,) = second.events("checkpoint.taken")
+        uninterrupted = stage.submit(*inputs, settings)
+        eventually(lambda: stage.is_over(uninterrupted), what="the same pair in one go")
+        assert len(second.events("checkpoint.taken")) == 1
+    assert resumed["step"] == kept["step"]
+    assert list(stage.store.list(checkpoints)) == []
+    assert picture_bytes(stage, batch) == picture_bytes(stage, uninterrupted)
+    audit(stage, batch)
+
+
+def picture_bytes(stage: Stage, batch: str) -> bytes:
+    stem = stage.files.job(batch, 0).output_stem
+    return stage.store.get(layout.picture_key(batch, stem, "png"))
+
+
 def test_a_worker_told_to_stop_finishes_what_fits_the_grace_period(stage: Stage, tmp_path: Path) -> None:
     batch = submit(stage, 2, MINUTE)
     with stage.worker(tmp_path / "worker.log", IMPASTO_GRACE_SECONDS="120") as worker:

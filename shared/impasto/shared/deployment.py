@@ -50,6 +50,11 @@ class Deployment(BaseSettings):
     weights: str = Field("caffe", description="caffe, torchvision, or the path of a state dict")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of one worker; unset: all cores")
+    memory_budget_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="one worker's share of its device's memory; unset: 0.8 of a GPU's, half the machine's",
+    )
 
     window: int = Field(
         4, ge=1, le=10_000, description="least number of a batch's pairs on the queue at a time"

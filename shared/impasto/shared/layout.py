@@ -42,6 +42,11 @@ def report_key(batch: str, extension: Literal["json", "csv"]) -> str:
     return f"{batch_prefix(batch)}report.{extension}"
 
 
+def checkpoint_key(batch: str, pair: int) -> str:
+    """Where a worker that hands a pair back leaves how far it came; gone once the pair is done."""
+    return f"{BATCHES}{batch}/checkpoints/{pair}.ckpt"
+
+
 def outputs_prefix(batch: str) -> str:
     """What every picture and metadata key of the batch starts with."""
     return f"{OUTPUTS}{batch}/"

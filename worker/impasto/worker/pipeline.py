@@ -14,22 +14,25 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
+import structlog
 import torch
 from pydantic import BaseModel, ValidationError
 
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import ObjectMissing
+from impasto.shared.errors import ObjectMissing, StoreRefused, Transient
 from impasto.shared.jobs import PairJob, fingerprint
 from impasto.shared.metadata import Losses, LossRecord, OutputMetadata, ResultPointer, TimingsSeconds
 from impasto.shared.pictures import EncodedPicture, encode
 from impasto.shared.settings import ENGINE_VERSION
 from impasto.shared.store import ObjectStore
-from impasto.worker.engine import Network, StepLosses, StyleResult, TargetCache, stylize
+from impasto.worker.engine import Checkpoint, Network, StepLosses, StyleResult, TargetCache, stylize
 from impasto.worker.inputs import Input, Inputs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
 from impasto.worker.stopwatch import Stopwatch
+
+log = structlog.get_logger()
 
 CURVE_POINTS: Final = 100
 """At most so many evaluations are kept of a run's losses."""
@@ -93,6 +96,7 @@ class Pipeline:
         self._patiently = patience.with_store
         self._targets = TargetCache()
         self._worker = worker
+        self._memory_budget_bytes = deployment.memory_budget_bytes
 
     def run(self, job: PairJob, *, batch: str, attempt: int, on_step: OnStep) -> OutputMetadata:
         """Make the pair's picture and put it with its metadata; one that is there already is left as it is.
@@ -105,7 +109,9 @@ class Pipeline:
         style = self._patiently(lambda: self._inputs.read(job.style, stopwatch))
         work = _Work(job, batch, attempt, content, style, started_at, stopwatch)
         existing = self._patiently(lambda: self._existing(work))
+        kept = layout.checkpoint_key(batch, job.pair)
         if existing is not None:
+            self._forget(kept)
             return existing
         network = self._networks.get(job.settings)
         result = stylize(
@@ -115,8 +121,37 @@ class Pipeline:
             network,
             on_step=on_step,
             targets=self._targets,
+            memory_budget_bytes=self._memory_budget_bytes,
+            checkpoint=self._patiently(lambda: self._checkpoint(kept)),
+            on_checkpoint=lambda checkpoint: self._keep(kept, checkpoint),
         )
-        return self._put(work, network, result)
+        metadata = self._put(work, network, result)
+        self._forget(kept)
+        return metadata
+
+    def _checkpoint(self, key: str) -> Checkpoint | None:
+        """What the last worker that handed this pair back left."""
+        if self._store.head(key) is None:
+            return None
+        checkpoint = Checkpoint.from_bytes(self._store.get(key))
+        if checkpoint is not None:
+            log.info("checkpoint.taken", step=len(checkpoint.losses))
+        return checkpoint
+
+    def _keep(self, key: str, checkpoint: Checkpoint) -> None:
+        """One try only: the worker must stop, and without a checkpoint the pair merely starts anew."""
+        try:
+            self._store.put(key, checkpoint.to_bytes(), content_type="application/octet-stream")
+        except (Transient, StoreRefused) as error:
+            log.warning("checkpoint.not_kept", error=str(error))
+        else:
+            log.info("checkpoint.kept", step=len(checkpoint.losses))
+
+    def _forget(self, key: str) -> None:
+        try:
+            self._store.delete(key)
+        except (Transient, StoreRefused, ObjectMissing) as error:
+            log.warning("checkpoint.not_removed", error=str(error))
 
     def _existing(self, work: _Work) -> OutputMetadata | None:
         """A worker that died between its puts and the ledger left the whole result behind."""
@@ -189,7 +224,7 @@ class Pipeline:
             attempts=work.attempt,
             worker=self._worker,
             software=software(),
-            notes=(*work.content.picture.notes, *work.style.picture.notes, *encoded.notes),
+            notes=(*work.content.picture.notes, *work.style.picture.notes, *encoded.notes, *result.notes),
             started_at=work.started_at,
             finished_at=datetime.now(UTC),
         )

@@ -155,8 +155,12 @@ class PairTask:
     def _step_watch(self) -> Callable[[StepLosses], None]:
         """Called after each evaluation: tells the heart how far it is, and ends the pair when it must end."""
         began = time.monotonic()
+        # A pair that another worker began goes on where that one stopped.
+        own_steps = 0
 
         def on_step(losses: StepLosses) -> None:
+            nonlocal own_steps
+            own_steps += 1
             self._current.tell(
                 {
                     "step": losses.step,
@@ -168,7 +172,7 @@ class PairTask:
             )
             self._current.obey()
             if self._stopping.requested:
-                step_seconds = (time.monotonic() - began) / max(1, losses.step)
+                step_seconds = (time.monotonic() - began) / own_steps
                 needed = (losses.steps - losses.step) * step_seconds + _PUT_SECONDS
                 if needed > self._stopping.seconds_left:
                     raise HandedBack(f"the worker is stopping, and the pair needs {needed:.0f} s more")

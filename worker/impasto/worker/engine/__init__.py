@@ -8,6 +8,7 @@ It knows no queue, no store and no clock but the one it times itself by.
 """
 
 from impasto.shared.settings import StyleSettings
+from impasto.worker.engine.checkpoint import Checkpoint
 from impasto.worker.engine.network import Network, load_network
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import planned_steps
@@ -15,6 +16,7 @@ from impasto.worker.engine.stylize import stylize
 from impasto.worker.engine.targets import TargetCache
 
 __all__ = [
+    "Checkpoint",
     "Network",
     "StepLosses",
     "StyleResult",

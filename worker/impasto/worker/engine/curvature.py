@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.worker.engine.checkpoint import OptimiserState
+
 # A pair whose cosine is below this holds more rounding than curvature.
 _LEAST_COSINE: Final = 1e-6
 
@@ -73,6 +75,27 @@ class CurvatureHistory:
         coefficients = torch.from_numpy(np.stack((-delta, scale * alpha), axis=1).ravel())
         rows = self._pairs[:filled].flatten(0, 1)  # (2·filled, n)
         return torch.addmv(gradient, rows.T, coefficients.to(rows), beta=-scale)
+
+    def state(self) -> OptimiserState:
+        """The pairs and their inner products; `restore` takes them back."""
+        filled = len(self)
+        return OptimiserState(
+            {
+                "pairs": self._pairs[:filled],
+                "sy": torch.from_numpy(self._sy[:filled, :filled]),
+                "yy": torch.from_numpy(self._yy[:filled, :filled]),
+            },
+            {"order": list(self._order), "inverse_curvature": self.inverse_curvature},
+        )
+
+    def restore(self, state: OptimiserState) -> None:
+        """Becomes the history that `state` was taken of, which must have the same `size`."""
+        self._order = list(state.numbers["order"])
+        self.inverse_curvature = state.numbers["inverse_curvature"]
+        filled = len(self)
+        self._pairs[:filled] = state.tensors["pairs"].to(self._pairs)
+        self._sy[:filled, :filled] = state.tensors["sy"].numpy()
+        self._yy[:filled, :filled] = state.tensors["yy"].numpy()
 
     def _products(self, vectors: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Inner products of each s and of each y with each of (k, n) vectors, as two (filled, k) arrays."""

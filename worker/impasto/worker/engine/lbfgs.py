@@ -20,9 +20,18 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from impasto.worker.engine.checkpoint import OptimiserState, joined
 from impasto.worker.engine.curvature import CurvatureHistory
 from impasto.worker.engine.objective import Evaluation
-from impasto.worker.engine.optimise import Best, Evaluate, Observe, Solution
+from impasto.worker.engine.optimise import (
+    Best,
+    Evaluate,
+    Observe,
+    Solution,
+    Stage,
+    evaluation_from,
+    evaluation_state,
+)
 
 _MEMORY: Final = 5
 _NOISE: Final = 1e-3
@@ -36,21 +45,63 @@ _LARGEST_CHANGE: Final = 0.1
 
 
 def minimise_lbfgs(
-    evaluate: Evaluate, start: Tensor, *, steps: int, history: int, observe: Observe
+    evaluate: Evaluate,
+    start: Tensor,
+    *,
+    steps: int,
+    history: int,
+    observe: Observe,
+    stage: Stage | None = None,
 ) -> Solution:
     """The best picture within `steps` evaluations from `start`, (1, 3, H, W) in [0, 1].
 
-    Ends sooner only where no step lowers the loss any more. Raises Diverged if the first evaluation is not
+    Ends sooner only where no step lowers the loss any more. With `stage.resumed` it goes on from there as if
+    it had never stopped, and only the size of `start` counts. Raises Diverged if the first evaluation is not
     finite, and whatever `evaluate` or `observe` raise.
     """
-    picture = start.clamp(0, 1)
-    here = evaluate(picture)
-    best = Best(picture, here)
-    observe(here)
-    pairs = CurvatureHistory(min(history, steps), picture)
-    recent = deque([here.total], maxlen=_MEMORY)
-    recoveries, refusals, length, done = 0, 0, 1.0, 1
-    direction = _direction(picture, here, pairs)
+    stage = stage if stage is not None else Stage()
+    pairs = CurvatureHistory(min(history, steps), start)
+    direction: Tensor | None
+    if stage.resumed is not None:
+        state, device = stage.resumed, start.device
+        own = state.part("own")
+        picture = own.tensors["picture"].to(device)
+        here = evaluation_from(state.part("here"), device)
+        best = Best.restored(state.part("best"), device)
+        pairs.restore(state.part("pairs"))
+        direction = own.tensors["direction"].to(device) if "direction" in own.tensors else None
+        recent = deque(own.numbers["recent"], maxlen=_MEMORY)
+        recoveries, refusals, done = (own.numbers[name] for name in ("recoveries", "refusals", "done"))
+        length = own.numbers["length"]
+    else:
+        picture = start.clamp(0, 1)
+        here = evaluate(picture)
+        best = Best(picture, here)
+        recent = deque([here.total], maxlen=_MEMORY)
+        recoveries, refusals, length, done = 0, 0, 1.0, 1
+        direction = _direction(picture, here, pairs)
+
+    def snapshot() -> OptimiserState:
+        tensors = {"picture": picture} | ({"direction": direction} if direction is not None else {})
+        numbers = {
+            "recent": list(recent),
+            "recoveries": recoveries,
+            "refusals": refusals,
+            "length": length,
+            "done": done,
+        }
+        return joined(
+            {
+                "own": OptimiserState(tensors, numbers),
+                "here": evaluation_state(here),
+                "best": best.state(),
+                "pairs": pairs.state(),
+            }
+        )
+
+    stage.snapshot = snapshot
+    if stage.resumed is None:
+        observe(here)
     while done < steps and direction is not None:
         trial = (picture + length * direction).clamp_(0, 1)
         there = evaluate(trial)

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.shared.errors import Diverged
-from impasto.shared.settings import StyleSettings
+from impasto.shared.errors import Diverged, HandedBack
+from impasto.shared.settings import ENGINE_VERSION, StyleSettings
 from impasto.worker.engine.adam import minimise_adam
+from impasto.worker.engine.checkpoint import Checkpoint, run_identity
 from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
 from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
 from impasto.worker.engine.evaluator import Evaluator
@@ -31,7 +32,7 @@ from impasto.worker.engine.masks import check_mask
 from impasto.worker.engine.memory import default_budget_bytes, plan_memory
 from impasto.worker.engine.network import Network, check_match
 from impasto.worker.engine.objective import Evaluation, Objective
-from impasto.worker.engine.optimise import Evaluate, Observe, Solution
+from impasto.worker.engine.optimise import Evaluate, Observe, Solution, Stage
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
 from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
@@ -48,6 +49,8 @@ def stylize(
     on_step: Callable[[StepLosses], None] | None = None,
     targets: TargetCache | None = None,
     memory_budget_bytes: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> StyleResult:
     """The content's scene in the style's look, or in that of several styles with a weight each.
 
@@ -62,6 +65,10 @@ def stylize(
     `memory_budget_bytes` bounds what the run takes on the device, on the CPU the whole process; None is a
     share of the device's memory. What does not fit is evaluated in tiles, to the same loss and gradient
     within rounding, and with a shorter history; the result's notes say so.
+
+    Where `on_step` raises HandedBack, `on_checkpoint` is handed what another call needs to go on: given the
+    same arguments and that `checkpoint`, it does the steps that were left and comes, on the same machine, to
+    the same bytes as an uninterrupted run. A checkpoint of other arguments is not used.
 
     Raises BadSettings (a layer the network lacks, another network than the one loaded), BadPicture (a mask
     that does not fit, too), Diverged (no finite picture came out) or OutOfDeviceMemory.
@@ -88,11 +95,24 @@ def stylize(
         (*settings.content_layers, *settings.style_layers), pooling=settings.pooling, dtype=dtype
     )
 
+    shares = [share for _, share in styles]
+    identity = run_identity(
+        (content, *(look for look, _ in styles), *([mask] if mask is not None else [])),
+        *(shares, mask is not None, settings.canonical_json(), ENGINE_VERSION),
+        *(network.architecture, network.weights_digest, dtype, network.device.type, memory_budget_bytes),
+    )
+    resumed = checkpoint if checkpoint is not None and checkpoint.identity == identity else None
+    if resumed is not None:
+        losses = list(resumed.losses)
+        recoveries, notes = resumed.recoveries, dict.fromkeys(resumed.notes)
     styles = [(style_before_transfer(look, content, settings.colours), share) for look, share in styles]
     coloured, content = content, scene_before_transfer(content, settings.colours)
 
     with reproducible():
-        for scale in scales(settings, content.size):
+        for finished, scale in enumerate(scales(settings, content.size)):
+            if resumed is not None and finished < resumed.scale:
+                continue
+            stage = Stage(resumed.state if resumed is not None and finished == resumed.scale else None)
             began = time.perf_counter()
             with device_memory(network.device):
                 scene = resized(content, scale.size_px)
@@ -116,7 +136,14 @@ def stylize(
 
             began = time.perf_counter()
             observe = _observer(losses, steps, scale, on_step)
-            solution = _minimise(objective, start, scale.steps, plan.history, settings, observe)
+            try:
+                solution = _minimise(objective, start, scale.steps, plan.history, settings, observe, stage)
+            except HandedBack:
+                if on_checkpoint is not None and stage.snapshot is not None:
+                    on_checkpoint(
+                        Checkpoint(identity, finished, losses, recoveries, tuple(notes), stage.snapshot())
+                    )
+                raise
             notes |= dict.fromkeys(objective.notes)
             timings["optimise"] += time.perf_counter() - began
             recoveries += solution.recoveries
@@ -166,13 +193,19 @@ def _start(
 
 
 def _minimise(
-    evaluate: Evaluate, start: Tensor, steps: int, history: int, settings: StyleSettings, observe: Observe
+    evaluate: Evaluate,
+    start: Tensor,
+    steps: int,
+    history: int,
+    settings: StyleSettings,
+    observe: Observe,
+    stage: Stage,
 ) -> Solution:
     if settings.optimizer == "adam":
         return minimise_adam(
-            evaluate, start, steps=steps, learning_rate=settings.learning_rate, observe=observe
+            evaluate, start, steps=steps, learning_rate=settings.learning_rate, observe=observe, stage=stage
         )
-    return minimise_lbfgs(evaluate, start, steps=steps, history=history, observe=observe)
+    return minimise_lbfgs(evaluate, start, steps=steps, history=history, observe=observe, stage=stage)
 
 
 def _observer(
