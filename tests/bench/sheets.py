@@ -72,9 +72,10 @@ def options(size_px: int) -> Image.Image:
 
     plain = StyleSettings.preset("gallery")
     cells = [
-        cell("gallery × woodcut"),
-        cell("content_weight × 4", content_weight=plain.content_weight * 4),
-        cell("content_weight ÷ 4", content_weight=plain.content_weight / 4),
+        cell("gallery"),
+        # The font has no signs for times and divided by.
+        cell("content_weight times 4", content_weight=plain.content_weight * 4),
+        cell("content_weight over 4", content_weight=plain.content_weight / 4),
         cell("style_scale = 0.5", style_scale=0.5),
         cell("style_scale = 2", style_scale=2),
         cell("colours = luminance", colours="luminance"),
