@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from impasto.shared.errors import BadSettings
 from impasto.worker.engine.device import device_memory, resolve_device
 from impasto.worker.engine.layers import Layer, layer_position, trunk_layers
 from impasto.worker.engine.weights import load_weights
+from impasto.worker.engine.winograd import TransformedKernel, convolve, gains
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Network:
     convolutions: tuple[tuple[Tensor, Tensor], ...]
     mean: Tensor
     deviation: Tensor
+    _transformed: dict[int, TransformedKernel] = field(default_factory=dict, compare=False, repr=False)
 
     def trunk(self, names: Collection[str], *, pooling: str, dtype: torch.dtype = torch.float32) -> Trunk:
         """The trunk up to the last of the named layers. Raises BadSettings, naming a layer that is not in
@@ -45,12 +47,38 @@ class Network:
             layers=layers,
             wanted=wanted,
             # The cast is made anew for each call, so that no state hides in a shared network.
-            convolutions=tuple((kernel.to(dtype), bias.to(dtype)) for kernel, bias in used),
+            convolutions=tuple(
+                Convolution(kernel.to(dtype), bias.to(dtype), self._transform(i, dtype))
+                for i, (kernel, bias) in enumerate(used)
+            ),
             mean=self.mean,
             deviation=self.deviation,
             average=pooling == "average",
             dtype=dtype,
         )
+
+    def _transform(self, place: int, dtype: torch.dtype) -> TransformedKernel | None:
+        """The kernel for `winograd`, made on first use: it follows from the kernel, whoever asks."""
+        kernel = self.convolutions[place][0]
+        if dtype != kernel.dtype or not gains(kernel):
+            return None
+        if place not in self._transformed:
+            self._transformed[place] = TransformedKernel(kernel)
+        return self._transformed[place]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One frozen 3 × 3 convolution with zero padding, (B, I, H, W) → (B, O, H, W)."""
+
+    kernel: Tensor
+    bias: Tensor
+    transformed: TransformedKernel | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.transformed is not None:
+            return convolve(x, self.transformed, self.bias)
+        return F.conv2d(x, self.kernel, self.bias, padding=1)
 
 
 @dataclass(frozen=True)
@@ -59,7 +87,7 @@ class Trunk:
 
     layers: tuple[Layer, ...]
     wanted: dict[int, tuple[str, ...]]
-    convolutions: tuple[tuple[Tensor, Tensor], ...]
+    convolutions: tuple[Convolution, ...]
     mean: Tensor
     deviation: Tensor
     average: bool
@@ -73,8 +101,7 @@ class Trunk:
         x = ((pictures - self.mean) / self.deviation).to(self.dtype, memory_format=torch.channels_last)
         for position, layer in enumerate(self.layers):
             if layer.kind == "conv":
-                kernel, bias = self.convolutions[layer.convolution - 1]
-                x = F.conv2d(x, kernel, bias, padding=1)
+                x = self.convolutions[layer.convolution - 1](x)
             elif layer.kind == "relu":
                 # In place, unless somebody looks at the convolution's own answer.
                 x = F.relu(x, inplace=position - 1 not in self.wanted)

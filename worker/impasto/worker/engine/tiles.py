@@ -128,6 +128,16 @@ def total_stride(trunk: Trunk) -> int:
     return int(2 ** sum(layer.kind == "pool" for layer in trunk.layers))
 
 
+def _crop_grid(trunk: Trunk) -> int:
+    """Pixels of which the bounds of a crop are multiples.
+
+    By Winograd's algorithm a position's rounding depends on its place among four: crops keep the places that
+    the whole picture has, or the tiles of a max-pooled trunk would break near-ties in other ways.
+    """
+    fours = any(convolution.transformed is not None for convolution in trunk.convolutions)
+    return total_stride(trunk) * (4 if fours else 1)
+
+
 @dataclass(frozen=True)
 class _Piece:
     """A tile along one side."""
@@ -174,7 +184,8 @@ def _piece(trunk: Trunk, lengths: list[int], start: int, end: int) -> _Piece:
             need = (2 * need[0], 2 * need[1])
             stride //= 2
     left, right = need if need is not None else (start, end)
-    left = left // total_stride(trunk) * total_stride(trunk)
+    grid = _crop_grid(trunk)
+    left, right = left // grid * grid, min(lengths[0], -(-right // grid) * grid)
     places = {
         name: (core[0] - left // strides[name], core[1] - left // strides[name])
         for name, core in cores.items()
