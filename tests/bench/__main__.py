@@ -1,11 +1,17 @@
-"""`python -m tests.bench`: measures the engine into build/bench/. `--quick` takes minutes, not an hour."""
+"""`python -m tests.bench`: measures engine and batches into build/bench/. `--quick` takes minutes, no hour."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where the helpers of the tests lie
+
+from tests.bench.batch import measure as measure_batch
 from tests.bench.engine import bench_engine
 from tests.bench.plot import plot_curves
 
@@ -19,10 +25,17 @@ def main() -> None:
     options = parser.parse_args()
     size_px = options.size_px or (128 if options.quick else 256)
     table, curves = bench_engine(size_px, options.pairs, rounds=5 if options.quick else 15)
+    table |= measure_batch(threads=torch.get_num_threads(), quick=options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "engine.json").write_text(json.dumps(table, indent=2) + "\n")
     plot_curves(curves).save(options.out / "engine.png")
-    for measure in ("per_evaluation_ratio", "time_to_seed_loss_ratio", "time_to_seed_loss_cpu_ratio"):
+    measures = (
+        "per_evaluation_ratio",
+        "time_to_seed_loss_ratio",
+        "time_to_seed_loss_cpu_ratio",
+        "pairs_per_hour_ratio",
+    )
+    for measure in measures:
         print(f"{measure}: {table[measure] or 'not reached'}")
 
 

@@ -162,13 +162,12 @@ def test_lbfgs_ends_where_nothing_is_left_to_do() -> None:
 
 
 def _two_loops(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradient: torch.Tensor) -> torch.Tensor:
-    """Nocedal and Wright, algorithm 7.4, word for word."""
+    """Nocedal and Wright, algorithm 7.4, word for word, but from the largest recent scale."""
     q, alphas = gradient.clone(), []
     for s, y in reversed(pairs):
         alphas.append(s @ q / (y @ s))
         q = q - alphas[-1] * y
-    s, y = pairs[-1]
-    r = (s @ y) / (y @ y) * q
+    r = max((s @ y) / (y @ y) for s, y in pairs[-5:]) * q
     for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
         r = r + s * (alpha - y @ r / (y @ s))
     return -r

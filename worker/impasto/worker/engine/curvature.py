@@ -17,6 +17,9 @@ from impasto.worker.engine.checkpoint import OptimiserState
 
 # A pair whose cosine is below this holds more rounding than curvature.
 _LEAST_COSINE: Final = 1e-6
+# The inverse Hessian before any pair is the largest s·y ÷ y·y of the last few, where the textbook takes the
+# newest: that is a mean weighted towards the stiff directions, too cautious for those not explored yet.
+_SCALE_PAIRS: Final = 5
 
 
 class CurvatureHistory:
@@ -65,8 +68,8 @@ class CurvatureHistory:
         sg, yg = s_rows[:, 0], y_rows[:, 0]
         filled = len(self)
         alpha, delta = np.zeros(filled), np.zeros(filled)
-        newest = self._order[-1]
-        scale = self._sy[newest, newest] / self._yy[newest, newest]
+        recent = self._order[-_SCALE_PAIRS:]
+        scale = max(self._sy[i, i] / self._yy[i, i] for i in recent)
         for i in reversed(self._order):
             alpha[i] = (sg[i] - self._sy[i, :filled] @ alpha) / self._sy[i, i]
         remaining = yg - self._yy[:filled, :filled] @ alpha
