@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measures engine and batches into build/bench/. `--quick` takes minutes, no hour."""
+"""`python -m tests.bench`: measures engine and batches into build/bench/. `--quick` takes minutes."""
 
 from __future__ import annotations
 
