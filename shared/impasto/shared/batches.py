@@ -14,13 +14,14 @@ from itertools import islice
 from pydantic import ValidationError
 
 from impasto.shared import layout
-from impasto.shared.errors import ObjectMissing, StoreRefused
+from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, Transient
 from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, InputRef, PairJob
 from impasto.shared.store import ObjectStore
 
 _CACHED_SPECS = 64
 _CACHED_CHUNKS = 16
 _UPLOAD_THREADS = 8
+_SIGNS_OF_ANOTHER_VERSION = frozenset({"extra_forbidden", "literal_error", "missing"})
 
 
 class BatchFiles:
@@ -69,7 +70,9 @@ class BatchFiles:
         self.store.put(key, text.encode(), content_type=content_type)
 
     def spec(self, batch: str) -> BatchSpec:
-        """Raises ObjectMissing when the store knows no such batch, StoreRefused when its spec is damaged."""
+        """Raises ObjectMissing when the store knows no such batch, StoreRefused when its spec is damaged, and
+        Transient when another version of Impasto wrote it.
+        """
         return self._cached_spec(batch)
 
     def content(self, batch: str, index: int) -> InputRef:
@@ -115,11 +118,22 @@ class BatchFiles:
                 f"{key} is not in {self.store.url}: the batch was purged or never written"
             ) from error
         except ValidationError as error:
-            raise StoreRefused(f"{key} in {self.store.url} is damaged: {error.errors()[0]['msg']}") from error
+            raise self._unreadable(key, error) from error
 
     def _read_chunk(self, batch: str, name: layout.InputList, chunk: int) -> list[InputRef]:
         key = layout.chunk_key(batch, name, chunk)
         try:
             return [InputRef.model_validate_json(line) for line in self.store.get(key).splitlines()]
         except ValidationError as error:
-            raise StoreRefused(f"{key} in {self.store.url} is damaged: {error.errors()[0]['msg']}") from error
+            raise self._unreadable(key, error) from error
+
+    def _unreadable(self, key: str, error: ValidationError) -> ImpastoError:
+        """Damage won't pass; a file of a newer Impasto waits for a worker that can read it."""
+        first = error.errors()[0]
+        if first["type"] in _SIGNS_OF_ANOTHER_VERSION:
+            where = ".".join(map(str, first["loc"]))
+            return Transient(
+                f"{key} in {self.store.url} was written by another version of Impasto "
+                f"({where}: {first['msg']}): run the same version everywhere"
+            )
+        return StoreRefused(f"{key} in {self.store.url} is damaged: {first['msg']}")

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.deployment import Deployment, mask_url
-from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent, StoreRefused, StoreUnavailable
+from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent, StoreRefused, Transient
 from impasto.shared.jobs import TASK_NAME, PairJob
 from impasto.shared.ledger import Ledger
 
@@ -52,18 +52,18 @@ class Dispatcher:
     def publish(self, pairs: Iterable[tuple[str, int]]) -> list[Unreadable]:
         """Send one message a pair; the answer is those whose batch can't be read from the store any more.
 
-        Raises LedgerUnavailable, and StoreUnavailable when the store may answer later; what it did give is
+        Raises LedgerUnavailable, and Transient when a batch may be readable later; what could be read is
         sent all the same.
         """
         jobs: list[PairJob] = []
         unreadable: list[Unreadable] = []
-        silent: dict[str, StoreUnavailable] = {}
+        silent: dict[str, Transient] = {}
         for batch, pair in pairs:
             if batch in silent:
                 continue
             try:
                 jobs.append(self._batches.job(batch, pair))
-            except StoreUnavailable as error:
+            except Transient as error:
                 silent[batch] = error
             except Permanent as error:
                 unreadable.append(Unreadable(batch, pair, error))

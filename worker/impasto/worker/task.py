@@ -23,6 +23,7 @@ from impasto.shared.errors import (
     PoisonPair,
     Stopped,
     StoreRefused,
+    StoreUnavailable,
     Transient,
 )
 from impasto.shared.jobs import PairJob
@@ -87,7 +88,7 @@ class PairTask:
             return
         try:
             job = self._patience.with_ledger(lambda: adopt(job, files=self._files, ledger=self._ledger))
-        except Transient:
+        except (LedgerUnavailable, StoreUnavailable):
             raise
         except Exception as error:
             if not isinstance(error, ImpastoError):
