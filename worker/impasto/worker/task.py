@@ -19,6 +19,7 @@ from impasto.shared.errors import (
     HandedBack,
     ImpastoError,
     LeaseLost,
+    LedgerUnavailable,
     OutOfDeviceMemory,
     PoisonPair,
     Stopped,
