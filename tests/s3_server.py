@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pydantic import SecretStr
 
 from impasto.shared.store.s3 import S3Store
 from impasto.shared.store.s3_access import S3Access
+from servers import free_port
 
 ACCESS_KEY_ID = "test-key-id"
 SECRET_ACCESS_KEY = "test-secret-access-key"
@@ -126,11 +126,3 @@ class S3Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -18,13 +18,11 @@ from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
 from impasto.shared.errors import ObjectMissing
 from impasto.shared.jobs import PairJob
-from impasto.shared.ledger import Failure, Ledger
+from impasto.shared.ledger import Failure, Ledger, PairState
 from impasto.shared.metadata import OutputMetadata
 
 _READERS = 16
 _AT_A_TIME = 1000
-
-PairState = Literal["waiting", "done", "failed", "cancelled"]
 
 
 class ReportedPair(BaseModel):
@@ -75,7 +73,7 @@ def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
     status = ledger.status(batch)
     done = set(ledger.done_pairs(batch))
     failures = {failure.pair: failure for failure in ledger.failures(batch)}
-    rest: PairState = "cancelled" if status.state.is_final else "waiting"
+    rest = PairState.CANCELLED if status.state.is_final else PairState.WAITING
 
     def row(job: PairJob) -> ReportedPair:
         if job.pair in done:
@@ -115,7 +113,7 @@ def write_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
 
 def _done(batch: str, job: PairJob, files: BatchFiles) -> ReportedPair:
     key = layout.metadata_key(batch, job.output_stem)
-    base = ReportedPair(pair=job.pair, content=job.content.name, style=job.style.name, state="done")
+    base = ReportedPair(pair=job.pair, content=job.content.name, style=job.style.name, state=PairState.DONE)
     try:
         metadata = OutputMetadata.model_validate_json(files.store.get(key))
     except (ObjectMissing, ValidationError):
@@ -140,7 +138,7 @@ def _not_done(job: PairJob, failure: Failure | None, rest: PairState) -> Reporte
         return base
     return base.model_copy(
         update={
-            "state": "failed",
+            "state": PairState.FAILED,
             "attempts": failure.attempts,
             "error_kind": failure.kind,
             "error": failure.message,

@@ -21,7 +21,8 @@ from impasto.shared.store import ObjectInfo, ObjectStore
 from impasto.shared.store.keys import KEY_LIMIT_BYTES
 from impasto.shared.store.s3 import S3Store
 from impasto.shared.store.s3_access import S3Access
-from s3_server import S3Server, free_port
+from s3_server import S3Server
+from servers import free_port
 from store_contract import StoreContract
 
 PNG = "image/png"
