@@ -34,8 +34,10 @@ class StyleSettings(BaseModel):
 
     content_layers: tuple[str, ...] = ("conv_4",)
     style_layers: tuple[str, ...] = ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5")
-    style_statistic: Literal["gram", "covariance"] = Field(
-        "gram", description="what is compared a style layer: Gram matrices, or means and covariances"
+    style_statistic: Literal["gram", "covariance", "wasserstein"] = Field(
+        "gram",
+        description="what is compared a style layer: Gram matrices; means and covariances; "
+        "or the Gaussians of that mean and covariance, by their Wasserstein-2 distance",
     )
     style_layer_weights: tuple[float, ...] | None = Field(
         None, description="one factor a style layer; None: 1 each"
@@ -47,7 +49,7 @@ class StyleSettings(BaseModel):
     style_normalisation: Literal["elements", "paper", "relative"] = Field(
         "elements",
         description="Gram ÷ (C·H·W) and mean squared difference; the paper's 1/(4N²M²) (eq. 4); "
-        "or each layer's error ÷ the mean square of the style's own Gram matrix, layers averaged",
+        "or each layer's error ÷ the mean square of the style's own statistic, layers averaged",
     )
     style_scale: float = Field(
         1.0, gt=0, le=8, description="the style's longer side over the result's; larger: coarser strokes"

@@ -15,6 +15,7 @@ from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, 
 from impasto.worker.engine.network import Network, Trunk
 from impasto.worker.engine.statistics import Moments, Statistic, StyleSums, style_compute, style_update
 from impasto.worker.engine.targets import Targets
+from impasto.worker.engine.wasserstein import Gaussian, wasserstein_loss
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def style_term(sums: dict[str, StyleSums], targets: Targets, settings: StyleSett
 
 
 def _style_loss(statistic: Statistic, target: Statistic, form: str) -> Tensor:
+    if isinstance(statistic, Moments) and isinstance(target, Gaussian):
+        return wasserstein_loss(statistic, target, form)
     if isinstance(statistic, Moments) and isinstance(target, Moments):
         return moments_loss(statistic, target, form)
     if isinstance(statistic, Tensor) and isinstance(target, Tensor):

@@ -88,10 +88,11 @@ Statistic = Tensor | Moments
 def style_update(
     sums: StyleSums | None, chunk: Tensor, statistic: str, weights: Tensor | None = None
 ) -> StyleSums:
-    """Adds the chunk's positions to the sums of that statistic, `gram` or `covariance`, weighted as in
-    `gram_update`.
+    """Adds the chunk's positions to the sums of that statistic, weighted as in `gram_update`.
+
+    `wasserstein` compares what `covariance` does, in another way: their sums are the same.
     """
-    if statistic == "covariance":
+    if statistic in ("covariance", "wasserstein"):
         return moments_update(sums if isinstance(sums, MomentSums) else None, chunk, weights)
     return gram_update(sums if isinstance(sums, GramSums) else None, chunk, weights)
 

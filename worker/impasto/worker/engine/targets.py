@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import TypeVar, cast
 
@@ -18,15 +18,9 @@ from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.images import check_picture, framed, picture_digest, to_tensor
 from impasto.worker.engine.masks import position_weights
 from impasto.worker.engine.network import Network
-from impasto.worker.engine.statistics import (
-    Moments,
-    gram_compute,
-    gram_update,
-    moments_compute,
-    moments_update,
-)
+from impasto.worker.engine.statistics import Moments, Statistic, style_compute, style_update
+from impasto.worker.engine.wasserstein import Gaussian, gaussian
 
-Statistic = Tensor | Moments
 T = TypeVar("T", dict[str, Tensor], dict[str, Statistic])
 
 
@@ -79,9 +73,9 @@ class TargetCache:
 
 
 def _size_bytes(value: Statistic) -> int:
-    if isinstance(value, Moments):
-        return value.mean.nbytes + value.covariance.nbytes
-    return value.nbytes
+    if isinstance(value, Tensor):
+        return value.nbytes
+    return sum(getattr(value, part.name).nbytes for part in fields(value))
 
 
 @dataclass(frozen=True)
@@ -96,10 +90,13 @@ class Targets:
 
 
 def style_statistic(features: Tensor, statistic: str) -> Statistic:
-    """`gram` or `covariance` of (B, C, H, W)."""
-    if statistic == "covariance":
-        return moments_compute(moments_update(None, features))
-    return gram_compute(gram_update(None, features))
+    """The target that a style's features (B, C, H, W) make."""
+    return style_target(style_compute(style_update(None, features, statistic)), statistic)
+
+
+def style_target(value: Statistic, statistic: str) -> Statistic:
+    """A style's statistic with what its loss needs of it again and again."""
+    return gaussian(value) if statistic == "wasserstein" and isinstance(value, Moments) else value
 
 
 def compute_targets(
@@ -170,7 +167,8 @@ def mixed(styles: Sequence[tuple[dict[str, Statistic], float]]) -> dict[str, Sta
 
     Aiming at the mean has the same gradient as aiming at each style with its share (but for the divisor of
     the `relative` form): weighted squared distances to several points, and the squared distance to their
-    weighted mean, differ by a constant.
+    weighted mean, differ by a constant. Not so for `wasserstein`, whose distances are not straight: there it
+    is one Gaussian between theirs, of the mean of their means and the mean of their covariances.
     """
     (first, _), *others = styles
     if not others:
@@ -181,10 +179,11 @@ def mixed(styles: Sequence[tuple[dict[str, Statistic], float]]) -> dict[str, Sta
 def _mean(values: Sequence[tuple[Statistic, float]]) -> Statistic:
     moments = [(value, share) for value, share in values if isinstance(value, Moments)]
     if moments:
-        return Moments(
+        between = Moments(
             _weighted_sum([(value.mean, share) for value, share in moments]),
             _weighted_sum([(value.covariance, share) for value, share in moments]),
         )
+        return gaussian(between) if isinstance(moments[0][0], Gaussian) else between
     return _weighted_sum([(value, share) for value, share in values if isinstance(value, Tensor)])
 
 

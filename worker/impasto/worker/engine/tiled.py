@@ -33,7 +33,7 @@ from impasto.worker.engine.statistics import (
     summands,
     with_summands,
 )
-from impasto.worker.engine.targets import TargetCache, Targets, mixed
+from impasto.worker.engine.targets import TargetCache, Targets, mixed, style_target
 from impasto.worker.engine.tiles import Area, Frame, Tile, tiles
 
 # Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
@@ -85,7 +85,10 @@ def tiled_targets(
     def statistics(picture: Image.Image) -> dict[str, Statistic]:
         def compute() -> dict[str, Statistic]:
             sums = style_sums(picture, settings, network, dtype, tile_px)
-            return {name: style_compute(layer) for name, layer in sums.items()}
+            return {
+                name: style_target(style_compute(layer), settings.style_statistic)
+                for name, layer in sums.items()
+            }
 
         # The tile is part of the key: sums in another order round in another way.
         key = (
