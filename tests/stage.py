@@ -28,7 +28,7 @@ from impasto.shared.names import SlugSet
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.open import open_deployment_store
-from workers import WorkerProcess
+from workers import NOOP_WORKER, WorkerProcess
 
 QUICK: Final = StyleSettings(size_px=32, steps=3, content_layers=("conv_2",), style_layers=("conv_1",))
 SLOW: Final = QUICK.model_copy(update={"size_px": 64, "steps": 4000})
@@ -118,6 +118,11 @@ class Stage:
     def worker(self, log: Path, **extra: str) -> WorkerProcess:
         """A worker process of this deployment, not started yet."""
         return WorkerProcess(self.environment, log, extra)
+
+    def noop_worker(self, log: Path, *, seconds: float = 0.0, steps: int = 1, **extra: str) -> WorkerProcess:
+        """A worker whose engine gives the content back after so long, not started yet."""
+        pace = {"NOOP_SECONDS": str(seconds), "NOOP_STEPS": str(steps)}
+        return WorkerProcess(self.environment, log, {**pace, **extra}, NOOP_WORKER)
 
     def is_over(self, batch: str) -> bool:
         return self.ledger.status(batch).is_over

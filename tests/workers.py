@@ -35,6 +35,11 @@ def eventually(check: Callable[[], bool], *, seconds: float = 60.0, what: str = 
         time.sleep(0.05)
 
 
+WORKER: Final = ("-m", "impasto.worker")
+NOOP_WORKER: Final = (str(Path(__file__).with_name("noop_worker.py")),)
+"""The same but for its engine, which gives the content back; see there."""
+
+
 @dataclass
 class WorkerProcess:
     """`python -m impasto.worker run` with its log in `log`; a context manager that ends it by SIGKILL."""
@@ -42,6 +47,7 @@ class WorkerProcess:
     environment: dict[str, str]
     log: Path
     extra: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = WORKER
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def start(self) -> Self:
@@ -49,7 +55,7 @@ class WorkerProcess:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **EAGER, **self.environment, **self.extra}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "impasto.worker", "run", "--device", "cpu"],
+                [sys.executable, *self.program, "run", "--device", "cpu"],
                 stdout=log,
                 stderr=log,
                 env=environment,

@@ -14,8 +14,11 @@ from kombu import Queue
 
 from impasto.shared.deployment import Deployment
 
-PRIORITY_STEPS: Final = (0, 3, 6, 9)
-"""Redis has no priorities: kombu keeps one list for each of these, the first served first."""
+PRIORITY_STEPS: Final = tuple(range(10))
+"""Redis has no priorities: kombu keeps one list for each of these, the first served first.
+
+One for each priority that a batch can have: with kombu's own four, 4 would wait in line with 5.
+"""
 
 _SEPARATOR: Final = "\x06\x16"
 
