@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -56,6 +57,17 @@ def slope(function: Callable[[Array], float], at: Array, step: float = 1e-5) -> 
         back[index] -= step
         gradient[index] = (function(there) - function(back)) / (2 * step)
     return gradient
+
+
+def agree(ours: Callable[[torch.Tensor], torch.Tensor], naive: Callable[[Array], float], at: Array) -> None:
+    """Both have the same value and the same gradient at (C, H, W)."""
+    leaf = torch.tensor(at).unsqueeze(0).requires_grad_()
+    value = ours(leaf)
+    assert value.shape == (1,)
+    value.sum().backward()
+    assert leaf.grad is not None
+    assert float(value.detach()) == pytest.approx(naive(at), rel=1e-10)
+    np.testing.assert_allclose(leaf.grad[0].numpy(), slope(naive, at), rtol=1e-5, atol=1e-7)
 
 
 def gram(features: Array) -> Array:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, total_variation
 from impasto.worker.engine.statistics import gram_compute, gram_update, moments_compute, moments_update
-from unit.engine.reference import Array, gram, slope
+from unit.engine.reference import Array, agree, gram
 
 SHAPE = (3, 4, 5)
 CHANNELS, POSITIONS = 3, 20
@@ -18,17 +18,6 @@ CHANNELS, POSITIONS = 3, 20
 
 def _random(seed: int, shape: tuple[int, ...] = SHAPE) -> Array:
     return np.random.default_rng(seed).normal(0.3, 1.0, shape)
-
-
-def _agree(ours: Callable[[torch.Tensor], torch.Tensor], naive: Callable[[Array], float], at: Array) -> None:
-    """Both have the same value and the same gradient at (C, H, W)."""
-    leaf = torch.tensor(at).unsqueeze(0).requires_grad_()
-    value = ours(leaf)
-    assert value.shape == (1,)
-    value.sum().backward()
-    assert leaf.grad is not None
-    assert float(value.detach()) == pytest.approx(naive(at), rel=1e-10)
-    np.testing.assert_allclose(leaf.grad[0].numpy(), slope(naive, at), rtol=1e-5, atol=1e-7)
 
 
 def _naive_content(form: str, target: Array) -> Callable[[Array], float]:
@@ -48,7 +37,29 @@ def _naive_content(form: str, target: Array) -> Callable[[Array], float]:
 def test_the_content_loss_is_its_formula_in_value_and_gradient(form: str) -> None:
     target = _random(1)
     aim = torch.tensor(target).unsqueeze(0)
-    _agree(lambda f: content_loss(f, aim, form), _naive_content(form, target), _random(2))
+    agree(lambda f: content_loss(f, aim, form), _naive_content(form, target), _random(2))
+
+
+def test_the_gram_matrix_is_the_papers_and_the_programs_but_for_its_divisor() -> None:
+    features = _random(12)
+    matrix = gram(features)
+    pixels = torch.tensor(features).unsqueeze(0)
+    a, b, c, d = pixels.shape
+    flat = pixels.view(a * b, c * d)
+    programs = (flat @ flat.T).div(a * b * c * d)
+    found = gram_compute(gram_update(None, pixels))[0]
+    np.testing.assert_allclose(found * POSITIONS, matrix, rtol=1e-12)
+    torch.testing.assert_close(found / CHANNELS, programs)
+    direction = _random(13, (CHANNELS, CHANNELS))
+
+    def along(matrix: Array) -> float:
+        return float(sum(direction[i, j] * matrix[i, j] for i in range(CHANNELS) for j in range(CHANNELS)))
+
+    agree(
+        lambda f: (gram_compute(gram_update(None, f)) * torch.tensor(direction)).sum((1, 2)),
+        lambda f: along(gram(f)) / POSITIONS,
+        features,
+    )
 
 
 def _naive_style(form: str, target: Array) -> Callable[[Array], float]:
@@ -86,7 +97,7 @@ def test_the_gram_loss_is_its_formula_in_value_and_gradient(form: str, style_sha
     def ours(features: torch.Tensor) -> torch.Tensor:
         return gram_loss(gram_compute(gram_update(None, features)), aim, form)
 
-    _agree(ours, _naive_style(form, target), _random(4))
+    agree(ours, _naive_style(form, target), _random(4))
 
 
 def _naive_moments(form: str, target: Array) -> Callable[[Array], float]:
@@ -116,7 +127,7 @@ def test_the_covariance_loss_is_its_formula_in_value_and_gradient(form: str) -> 
     def ours(features: torch.Tensor) -> torch.Tensor:
         return moments_loss(moments_compute(moments_update(None, features)), aim, form)
 
-    _agree(ours, _naive_moments(form, target), _random(6))
+    agree(ours, _naive_moments(form, target), _random(6))
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (3, 1, 6), (3, 6, 1)])
@@ -137,7 +148,7 @@ def test_the_total_variation_is_its_formula_in_value_and_gradient(shape: tuple[i
         ]
         return sum(sum(part) / len(part) for part in (down, right) if part)
 
-    _agree(total_variation, naive, _random(7, shape))
+    agree(total_variation, naive, _random(7, shape))
 
 
 def test_each_picture_of_a_stack_has_its_own_losses() -> None:

@@ -26,8 +26,8 @@ from torch.autograd.function import once_differentiable
 from impasto.worker.engine.statistics import Moments
 
 BLUR: Final = 1e-4
-"""The variance that each channel of both sides gets, as a part of the style's mean square a channel. Rounding
-of float32 sums stays far below it.
+"""The variance that each channel of both sides gets, as a part of the style's mean square a channel. The
+rounding of float32 sums came to 0.02 to 0.3 of it at the layers of `gallery` (spectral norm, 128 px).
 """
 
 # Where a style's features are zero throughout.
