@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,9 +16,9 @@ from impasto.producer.parallel import each
 from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
 from impasto.shared.errors import ImpastoError, NoSuchBatch, ObjectMissing, Permanent
-from impasto.shared.jobs import BatchSpec, InputRef, fingerprint
+from impasto.shared.jobs import BatchSpec, Content, StyleRef, fingerprint, weighted
 from impasto.shared.ledger import BatchOpening, BatchState, Control, Failure, Ledger, PairState
-from impasto.shared.metadata import OutputMetadata
+from impasto.shared.metadata import BlendRecord, InputRecord, OutputMetadata
 from impasto.shared.store import ObjectInfo
 
 _READERS: Final = 16
@@ -218,16 +218,37 @@ def _done_pairs(files: BatchFiles, spec: BatchSpec, on_progress: OnProgress | No
             yield pair
 
 
+@dataclass(frozen=True, slots=True)
+class _ContentDigests:
+    """What a content's fingerprint needs of it: a batch may have a million, so nothing more is kept."""
+
+    sha256: str | None
+    has_mask: bool
+    mask_sha256: str | None
+
+    @classmethod
+    def of(cls, content: Content) -> Self:
+        mask = content.mask
+        return cls(content.sha256, mask is not None, None if mask is None else mask.sha256)
+
+
+def _digests(style: StyleRef) -> tuple[tuple[str | None, float], ...]:
+    return tuple((ref.sha256, weight) for ref, weight in weighted(style))
+
+
+def _paintings(style: InputRecord | BlendRecord) -> tuple[InputRecord, ...]:
+    return style.blend if isinstance(style, BlendRecord) else (style,)
+
+
 class _Matrix:
     """From an output's stem back to its pair."""
 
     def __init__(self, files: BatchFiles, spec: BatchSpec) -> None:
-        def by_slug(refs: Iterable[InputRef]) -> dict[str, tuple[int, str | None]]:
-            return {ref.slug: (place, ref.sha256) for place, ref in enumerate(refs)}
-
+        contents = (files.content(spec.batch, i) for i in range(spec.contents))
+        styles = (files.style(spec.batch, i) for i in range(spec.styles))
         self._spec = spec
-        self._contents = by_slug(files.content(spec.batch, i) for i in range(spec.contents))
-        self._styles = by_slug(files.style(spec.batch, i) for i in range(spec.styles))
+        self._contents = {ref.slug: (place, _ContentDigests.of(ref)) for place, ref in enumerate(contents)}
+        self._styles = {ref.slug: (place, _digests(ref)) for place, ref in enumerate(styles)}
 
     def pair(self, stem: str, metadata: OutputMetadata) -> int | None:
         """None when the stem is of no pair, or the result is not the one that the pair should have."""
@@ -235,15 +256,22 @@ class _Matrix:
         content_slug, _, style_slug = stem.partition("__")
         if content_slug not in self._contents or style_slug not in self._styles:
             return None
-        content, content_sha256 = self._contents[content_slug]
-        style, style_sha256 = self._styles[style_slug]
+        content, of_content = self._contents[content_slug]
+        style, of_style = self._styles[style_slug]
         if self._spec.pairs == "zip" and content != style:
             return None
+        made_from = _paintings(metadata.style)
+        if len(made_from) != len(of_style) or (metadata.mask is None) == of_content.has_mask:
+            return None
+        # What lies in S3 may have been submitted by its address alone: then the metadata knows its digest.
         expected = fingerprint(
-            # What lies in S3 may have been submitted by its address alone.
-            content_sha256 or metadata.content.sha256,
-            style_sha256 or metadata.style.sha256,
+            of_content.sha256 or metadata.content.sha256,
+            [
+                (sha256 or record.sha256, weight)
+                for (sha256, weight), record in zip(of_style, made_from, strict=True)
+            ],
             self._spec.settings,
+            mask_sha256=None if metadata.mask is None else of_content.mask_sha256 or metadata.mask.sha256,
         )
         if metadata.fingerprint != expected:
             return None

@@ -6,22 +6,27 @@ pair's inputs is one small read, cached.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
+from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from impasto.shared import layout
 from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, Transient
-from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, InputRef, PairJob
+from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, Content, InputRef, PairJob, StyleRef, WireStyle
 from impasto.shared.store import ObjectStore
 
 _CACHED_SPECS = 64
 _CACHED_CHUNKS = 16
 _UPLOAD_THREADS = 8
+_CONTENT_LINE: Final = TypeAdapter(Content)
+_STYLE_LINE: Final[TypeAdapter[StyleRef]] = TypeAdapter(WireStyle)
 _SIGNS_OF_ANOTHER_VERSION = frozenset({"extra_forbidden", "literal_error", "missing"})
+
+_Line = TypeVar("_Line", Content, StyleRef)
 
 
 class BatchFiles:
@@ -30,14 +35,15 @@ class BatchFiles:
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
         self._cached_spec = lru_cache(_CACHED_SPECS)(self._read_spec)
-        self._cached_chunk = lru_cache(_CACHED_CHUNKS)(self._read_chunk)
+        self._cached_contents = lru_cache(_CACHED_CHUNKS)(self._read_contents)
+        self._cached_styles = lru_cache(_CACHED_CHUNKS)(self._read_styles)
 
-    def write(self, spec: BatchSpec, contents: Iterable[InputRef], styles: Iterable[InputRef]) -> None:
+    def write(self, spec: BatchSpec, contents: Iterable[InputRef], styles: Iterable[StyleRef]) -> None:
         """Put both lists, then the spec: whoever finds the spec finds all of it.
 
         Raises StoreUnavailable or StoreRefused; ValueError when a list is not as long as the spec says.
         """
-        lists: tuple[tuple[layout.InputList, Iterable[InputRef], int], ...] = (
+        lists: tuple[tuple[layout.InputList, Iterable[StyleRef], int], ...] = (
             ("contents", contents, spec.contents),
             ("styles", styles, spec.styles),
         )
@@ -49,7 +55,7 @@ class BatchFiles:
         self._put(layout.spec_key(spec.batch), spec.model_dump_json(indent=2), "application/json")
 
     def _write_list(
-        self, pool: ThreadPoolExecutor, batch: str, name: layout.InputList, refs: Iterable[InputRef]
+        self, pool: ThreadPoolExecutor, batch: str, name: layout.InputList, refs: Iterable[StyleRef]
     ) -> int:
         remaining = iter(refs)
         written = 0
@@ -75,23 +81,25 @@ class BatchFiles:
         """
         return self._cached_spec(batch)
 
-    def content(self, batch: str, index: int) -> InputRef:
-        """The batch's content of that place. Raises as `spec`."""
-        return self._input(batch, "contents", index)
+    def content(self, batch: str, index: int) -> Content:
+        """The batch's content of that place, with its mask. Raises as `spec`."""
+        return self._line(self._cached_contents, batch, "contents", index)
 
-    def style(self, batch: str, index: int) -> InputRef:
+    def style(self, batch: str, index: int) -> StyleRef:
         """The batch's style of that place. Raises as `spec`."""
-        return self._input(batch, "styles", index)
+        return self._line(self._cached_styles, batch, "styles", index)
 
     def job(self, batch: str, pair: int) -> PairJob:
         """The pair as a message. Raises as `spec`, and IndexError outside the batch."""
         spec = self.spec(batch)
-        content, style = spec.indices(pair)
+        content_place, style_place = spec.indices(pair)
+        content = self.content(batch, content_place)
         return PairJob(
             batch=batch,
             pair=pair,
-            content=self.content(batch, content),
-            style=self.style(batch, style),
+            content=content.picture(),
+            style=self.style(batch, style_place),
+            mask=content.mask,
             settings=spec.settings,
         )
 
@@ -100,9 +108,15 @@ class BatchFiles:
         for pair in range(self.spec(batch).total):
             yield self.job(batch, pair)
 
-    def _input(self, batch: str, name: layout.InputList, index: int) -> InputRef:
+    def _line(
+        self,
+        read_chunk: Callable[[str, int], list[_Line]],
+        batch: str,
+        name: layout.InputList,
+        index: int,
+    ) -> _Line:
         chunk, line = divmod(index, LINES_A_CHUNK)
-        refs = self._cached_chunk(batch, name, chunk)
+        refs = read_chunk(batch, chunk)
         if line >= len(refs):
             raise StoreRefused(
                 f"{layout.chunk_key(batch, name, chunk)} is shorter than the batch's spec says"
@@ -120,10 +134,15 @@ class BatchFiles:
         except ValidationError as error:
             raise self._unreadable(key, error) from error
 
-    def _read_chunk(self, batch: str, name: layout.InputList, chunk: int) -> list[InputRef]:
-        key = layout.chunk_key(batch, name, chunk)
+    def _read_contents(self, batch: str, chunk: int) -> list[Content]:
+        return self._read_chunk(layout.chunk_key(batch, "contents", chunk), _CONTENT_LINE)
+
+    def _read_styles(self, batch: str, chunk: int) -> list[StyleRef]:
+        return self._read_chunk(layout.chunk_key(batch, "styles", chunk), _STYLE_LINE)
+
+    def _read_chunk(self, key: str, form: TypeAdapter[_Line]) -> list[_Line]:
         try:
-            return [InputRef.model_validate_json(line) for line in self.store.get(key).splitlines()]
+            return [form.validate_json(line) for line in self.store.get(key).splitlines()]
         except ValidationError as error:
             raise self._unreadable(key, error) from error
 

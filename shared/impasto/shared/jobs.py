@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -15,8 +17,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    Tag,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -29,6 +36,12 @@ LINES_A_CHUNK: Final = 2000
 """How many inputs one object of a batch's contents or styles holds: any pair's inputs cost one small read."""
 
 BATCH_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,79}$"
+
+MAX_PAINTINGS: Final = 8
+"""How many paintings one blend may have: a worker holds them all, decoded, at once."""
+LEAST_WEIGHT: Final = 1e-6
+LARGEST_WEIGHT: Final = 1e6
+"""Between them no share of a blend is ever rounded to nothing."""
 
 
 def _settings_from_wire(value: Any) -> Any:
@@ -76,6 +89,72 @@ class InputRef(BaseModel):
         return value
 
 
+class Content(InputRef):
+    """A content as a batch's list has it: with the mask that says where the style applies, if it has one."""
+
+    mask: InputRef | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An older reader takes the lines that say nothing that it does not know."""
+        return _without_none(handler(self), "mask")
+
+    def picture(self) -> InputRef:
+        """The content alone."""
+        return InputRef(**{name: getattr(self, name) for name in InputRef.model_fields})
+
+
+class Painting(InputRef):
+    """One picture of a blend. Only the weights' ratio within the blend counts."""
+
+    weight: float = Field(1.0, ge=LEAST_WEIGHT, le=LARGEST_WEIGHT, allow_inf_nan=False)
+
+
+class BlendRef(BaseModel):
+    """One style made of several paintings, in the place of a single one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=4096)
+    slug: Annotated[str, AfterValidator(_checked_slug)]
+    blend: tuple[Painting, ...] = Field(min_length=1, max_length=MAX_PAINTINGS)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_from_paintings(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """A foreign producer need not give more than the paintings."""
+        if not isinstance(value, dict) or {"name", "slug"} <= value.keys():
+            return handler(value)
+        whole = handler({"name": "blend", "slug": "blend", **value})
+        name = str(value.get("name") or " + ".join(painting.name for painting in whole.blend))
+        slug = slugify(name) if "name" in value else slugify("_".join(p.slug for p in whole.blend))
+        return handler({"name": name[:4096], "slug": slug, **value})
+
+
+StyleRef = InputRef | BlendRef
+
+
+def _kind_of_style(value: Any) -> str:
+    is_blend = isinstance(value, BlendRef) or (isinstance(value, dict) and "blend" in value)
+    return "blend" if is_blend else "picture"
+
+
+WireStyle = Annotated[
+    Annotated[InputRef, Tag("picture")] | Annotated[BlendRef, Tag("blend")], Discriminator(_kind_of_style)
+]
+
+
+def weighted(style: StyleRef) -> tuple[tuple[InputRef, float], ...]:
+    """The style's pictures with their weights; a single picture has the weight 1."""
+    if isinstance(style, BlendRef):
+        return tuple((painting, painting.weight) for painting in style.blend)
+    return ((style, 1.0),)
+
+
+def _without_none(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names or value is not None}
+
+
 class PairJob(BaseModel):
     """One pair, self-contained: what a worker needs to make one picture. A hint; the ledger is the truth.
 
@@ -89,9 +168,17 @@ class PairJob(BaseModel):
     batch: str | None = Field(None, pattern=BATCH_ID_PATTERN)
     pair: int = Field(0, ge=0)
     content: InputRef
-    style: InputRef
+    style: WireStyle
+    mask: InputRef | None = Field(
+        None, description="a picture of the content's size, white where the style applies"
+    )
     settings: WireSettings = StyleSettings()
     id: str | None = Field(None, max_length=200)
+
+    @model_serializer(mode="wrap")
+    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A job that has none is, word for word and by its digest, what it was before there were masks."""
+        return _without_none(handler(self), "mask")
 
     @classmethod
     def from_wire(cls, body: Any) -> Self:
@@ -163,7 +250,29 @@ class BatchSpec(BaseModel):
         return (pair, pair) if self.pairs == "zip" else divmod(pair, self.styles)
 
 
-def fingerprint(content_sha256: str, style_sha256: str, settings: StyleSettings) -> str:
-    """The identity of a result: same fingerprint, same picture. sha256, hexadecimal."""
-    parts = (content_sha256, style_sha256, settings.digest(), ENGINE_VERSION)
+def fingerprint(
+    content_sha256: str,
+    style_sha256: str | Sequence[tuple[str, float]],
+    settings: StyleSettings,
+    *,
+    mask_sha256: str | None = None,
+) -> str:
+    """The identity of a result: same fingerprint, same picture. sha256, hexadecimal.
+
+    A blend is given as its pictures' digests with their weights, in order; of one picture it is the picture.
+    """
+    parts = [content_sha256, _identity_of_style(style_sha256), settings.digest(), ENGINE_VERSION]
+    if mask_sha256 is not None:
+        parts.append(f"mask {mask_sha256}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _identity_of_style(style: str | Sequence[tuple[str, float]]) -> str:
+    if isinstance(style, str):
+        return style
+    if len(style) == 1:
+        return style[0][0]
+    # Shares and not weights: 2 : 1 and 4 : 2 are one blend. `sum` rounds in one way or another by Python's
+    # version, and a result made by a worker must be known to a producer.
+    whole = math.fsum(weight for _, weight in style)
+    return " ".join(f"{sha256}:{weight / whole!r}" for sha256, weight in style)

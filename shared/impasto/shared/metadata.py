@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from impasto.shared.settings import StyleSettings
 
@@ -23,6 +31,24 @@ class InputRecord(_Record):
     size_bytes: int
     width_px: int
     height_px: int
+
+
+class PaintingRecord(InputRecord):
+    """One picture of a blend; only the weights' ratio counts."""
+
+    weight: float
+
+
+class BlendRecord(_Record):
+    """The paintings that were one style together, under the blend's name."""
+
+    name: str
+    blend: tuple[PaintingRecord, ...]
+
+
+def _kind_of_style(value: Any) -> str:
+    is_blend = isinstance(value, BlendRecord) or (isinstance(value, dict) and "blend" in value)
+    return "blend" if is_blend else "picture"
 
 
 class LossRecord(_Record):
@@ -62,7 +88,11 @@ class OutputMetadata(_Record):
     batch: str
     pair: int
     content: InputRecord
-    style: InputRecord
+    style: Annotated[
+        Annotated[InputRecord, Tag("picture")] | Annotated[BlendRecord, Tag("blend")],
+        Discriminator(_kind_of_style),
+    ]
+    mask: InputRecord | None = Field(None, description="white where the style applies; left out: everywhere")
     settings: StyleSettings
     settings_digest: str
     fingerprint: str
@@ -91,6 +121,12 @@ class OutputMetadata(_Record):
     )
     started_at: datetime
     finished_at: datetime
+
+    @model_serializer(mode="wrap")
+    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An older reader takes what says nothing that it does not know."""
+        fields: dict[str, Any] = handler(self)
+        return fields if self.mask is not None else {k: v for k, v in fields.items() if k != "mask"}
 
 
 class ResultPointer(_Record):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from impasto.shared.batches import BatchFiles
 from impasto.shared.errors import ObjectMissing
-from impasto.shared.jobs import BatchSpec, PairJob
+from impasto.shared.jobs import BatchSpec, Content, PairJob
 from impasto.shared.ledger import BatchOpening, Ledger
 
 
@@ -33,7 +33,8 @@ def adopt(job: PairJob, *, files: BatchFiles, ledger: Ledger) -> PairJob:
             styles=1,
             settings=job.settings,
         )
-        files.write(spec, [job.content], [job.style])
+        content = Content(**dict(job.content), mask=job.mask)
+        files.write(spec, [content], [job.style])
     ledger.open(BatchOpening(batch=batch, total=1, name=name))
     ledger.advance(batch, min_window=1)
     return job.model_copy(update={"batch": batch, "pair": 0})

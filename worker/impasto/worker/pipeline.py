@@ -21,13 +21,13 @@ from pydantic import BaseModel, ValidationError
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import ObjectMissing, StoreRefused, Transient
-from impasto.shared.jobs import PairJob, fingerprint
+from impasto.shared.jobs import PairJob
 from impasto.shared.metadata import Losses, LossRecord, OutputMetadata, ResultPointer, TimingsSeconds
 from impasto.shared.pictures import EncodedPicture, encode
 from impasto.shared.settings import ENGINE_VERSION
 from impasto.shared.store import ObjectStore
 from impasto.worker.engine import Checkpoint, Network, StepLosses, StyleResult, TargetCache, stylize
-from impasto.worker.inputs import Input, Inputs
+from impasto.worker.inputs import Inputs, PairInputs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
 from impasto.worker.stopwatch import Stopwatch
@@ -56,14 +56,13 @@ class _Work:
     job: PairJob
     batch: str
     attempt: int
-    content: Input
-    style: Input
+    inputs: PairInputs
     started_at: datetime
     stopwatch: Stopwatch
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.content.sha256, self.style.sha256, self.job.settings)
+        return self.inputs.fingerprint(self.job.settings)
 
     @property
     def metadata_key(self) -> str:
@@ -105,9 +104,8 @@ class Pipeline:
         `on_step` raises.
         """
         started_at, stopwatch = datetime.now(UTC), Stopwatch()
-        content = self._patiently(lambda: self._inputs.read(job.content, stopwatch))
-        style = self._patiently(lambda: self._inputs.read(job.style, stopwatch))
-        work = _Work(job, batch, attempt, content, style, started_at, stopwatch)
+        inputs = self._patiently(lambda: self._inputs.read_pair(job, stopwatch))
+        work = _Work(job, batch, attempt, inputs, started_at, stopwatch)
         existing = self._patiently(lambda: self._existing(work))
         kept = layout.checkpoint_key(batch, job.pair)
         if existing is not None:
@@ -115,10 +113,11 @@ class Pipeline:
             return existing
         network = self._networks.get(job.settings)
         result = stylize(
-            content.picture.rgb,
-            style.picture.rgb,
+            inputs.content.picture.rgb,
+            inputs.style.looks,
             job.settings,
             network,
+            mask=inputs.mask_picture(),
             on_step=on_step,
             targets=self._targets,
             memory_budget_bytes=self._memory_budget_bytes,
@@ -170,7 +169,7 @@ class Pipeline:
                 result.image,
                 format=settings.format,
                 quality=settings.quality,
-                alpha=work.content.picture.alpha,
+                alpha=work.inputs.content.picture.alpha,
                 metadata=work.object_metadata(),
             )
         picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
@@ -199,8 +198,9 @@ class Pipeline:
         return OutputMetadata(
             batch=work.batch,
             pair=work.job.pair,
-            content=work.content.record(),
-            style=work.style.record(),
+            content=work.inputs.content.record(),
+            style=work.inputs.style.record(),
+            mask=work.inputs.mask.record() if work.inputs.mask is not None else None,
             settings=settings,
             settings_digest=settings.digest(),
             fingerprint=work.fingerprint,
@@ -224,7 +224,7 @@ class Pipeline:
             attempts=work.attempt,
             worker=self._worker,
             software=software(),
-            notes=(*work.content.picture.notes, *work.style.picture.notes, *encoded.notes, *result.notes),
+            notes=(*work.inputs.notes, *encoded.notes, *result.notes),
             started_at=work.started_at,
             finished_at=datetime.now(UTC),
         )

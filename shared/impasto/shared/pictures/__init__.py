@@ -4,6 +4,7 @@ from impasto.shared.pictures.decode import DecodedPicture, decode
 from impasto.shared.pictures.embedded import read_embedded
 from impasto.shared.pictures.encode import EncodedPicture, encode
 from impasto.shared.pictures.formats import FORMATS, MIN_SIDE_PX, PictureFormat, format_of_name
+from impasto.shared.pictures.mask import as_mask
 
 __all__ = [
     "FORMATS",
@@ -11,6 +12,7 @@ __all__ = [
     "DecodedPicture",
     "EncodedPicture",
     "PictureFormat",
+    "as_mask",
     "decode",
     "encode",
     "format_of_name",
