@@ -84,8 +84,10 @@ class InputRef(BaseModel):
             value = {"uri": value}
         if isinstance(value, dict) and "uri" in value:
             value = dict(value)
-            value.setdefault("name", str(value["uri"]).rsplit("/", 1)[-1] or str(value["uri"]))
-            value.setdefault("slug", slugify(str(value["name"])))
+            if "name" not in value:
+                value["name"] = str(value["uri"]).rsplit("/", 1)[-1] or str(value["uri"])
+            if "slug" not in value:
+                value["slug"] = slugify(str(value["name"]))
         return value
 
 
