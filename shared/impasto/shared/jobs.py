@@ -82,10 +82,9 @@ class InputRef(BaseModel):
         """A foreign producer need not give more than the address."""
         if isinstance(value, str):
             value = {"uri": value}
-        if isinstance(value, dict) and "uri" in value:
+        if isinstance(value, dict) and "uri" in value and not ("name" in value and "slug" in value):
             value = dict(value)
-            if "name" not in value:
-                value["name"] = str(value["uri"]).rsplit("/", 1)[-1] or str(value["uri"])
+            value.setdefault("name", str(value["uri"]).rsplit("/", 1)[-1] or str(value["uri"]))
             if "slug" not in value:
                 value["slug"] = slugify(str(value["name"]))
         return value

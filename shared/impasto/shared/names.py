@@ -10,6 +10,7 @@ from typing import Final
 
 _SLUG_LIMIT_BYTES: Final = 100
 _COUNTER_LIMIT_BYTES: Final = 20
+_SLUG_CHARACTERS: Final = re.compile(r"[\w.\-]+")
 
 
 def slugify(name: str) -> str:
@@ -36,11 +37,12 @@ def slugify(name: str) -> str:
 def is_slug(text: str) -> bool:
     """Whether the text may be a part of an output's name: what `slugify` and `unique_slugs` give."""
     return (
-        re.fullmatch(r"[\w.\-]+", text) is not None
+        _SLUG_CHARACTERS.fullmatch(text) is not None
         and "__" not in text
         and ".." not in text
-        and text == text.strip("_").lstrip(".")
-        and unicodedata.is_normalized("NFC", text)
+        and text[0] not in "_."
+        and text[-1] != "_"
+        and (text.isascii() or unicodedata.is_normalized("NFC", text))
         and len(text.encode()) <= _SLUG_LIMIT_BYTES + _COUNTER_LIMIT_BYTES
     )
 
