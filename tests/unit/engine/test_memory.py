@@ -20,7 +20,7 @@ from impasto.worker.engine.memory import (
     plan_memory,
 )
 from impasto.worker.engine.network import Trunk
-from impasto.worker.engine.objective import Evaluation
+from impasto.worker.engine.terms import Evaluation
 from unit.engine.reference import painted
 
 CPU = torch.device("cpu")

@@ -8,8 +8,9 @@ from PIL import Image
 from torch import nn
 
 from impasto.worker.engine import Network, StyleSettings, TargetCache
-from impasto.worker.engine.objective import Evaluation, Objective
+from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.targets import compute_targets
+from impasto.worker.engine.terms import Evaluation
 from unit.engine.reference import Double, painted, tensor
 
 PAPER_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

@@ -12,8 +12,8 @@ from impasto.shared.errors import Diverged, Stopped
 from impasto.worker.engine.adam import minimise_adam
 from impasto.worker.engine.curvature import CurvatureHistory
 from impasto.worker.engine.lbfgs import minimise_lbfgs
-from impasto.worker.engine.objective import Evaluation
 from impasto.worker.engine.optimise import Evaluate, Solution
+from impasto.worker.engine.terms import Evaluation
 
 Minimise = Callable[..., Solution]
 lbfgs: Minimise = partial(minimise_lbfgs, history=20)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.worker.engine import Network, StyleSettings, TargetCache
-from impasto.worker.engine.objective import Evaluation, Objective
+from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.statistics import style_compute, summands
 from impasto.worker.engine.targets import Targets, compute_targets
+from impasto.worker.engine.terms import Evaluation
 from impasto.worker.engine.tiled import TiledObjective, style_sums
 from impasto.worker.engine.tiles import halo_px, tiles, total_stride
 from unit.engine.reference import painted

@@ -10,7 +10,7 @@ from torch import Tensor
 from impasto.shared.errors import OutOfDeviceMemory
 from impasto.worker.engine.memory import MemoryPlan, smaller_tile_px
 from impasto.worker.engine.network import Trunk
-from impasto.worker.engine.objective import Evaluation
+from impasto.worker.engine.terms import Evaluation
 
 Build = Callable[[int | None], Callable[[Tensor], Evaluation]]
 """Makes the objective, targets included, for tiles of so many pixels, or for whole evaluations."""

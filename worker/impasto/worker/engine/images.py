@@ -24,7 +24,10 @@ def check_picture(picture: Image.Image, role: str) -> None:
     if picture.mode != "RGB":
         raise BadPicture(f"the {role} is of mode {picture.mode}: convert it to RGB first")
     if picture.width * picture.height <= 1:
-        raise BadPicture(f"the {role} has {picture.width} × {picture.height} px: a single pixel has no scene")
+        raise BadPicture(
+            f"the {role} has {picture.width} × {picture.height} px and a single pixel has no scene: "
+            "give a larger picture"
+        )
 
 
 def picture_digest(picture: Image.Image) -> str:

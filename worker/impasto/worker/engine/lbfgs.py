@@ -22,7 +22,6 @@ from torch import Tensor
 
 from impasto.worker.engine.checkpoint import OptimiserState, joined
 from impasto.worker.engine.curvature import CurvatureHistory
-from impasto.worker.engine.objective import Evaluation
 from impasto.worker.engine.optimise import (
     Best,
     Evaluate,
@@ -32,6 +31,7 @@ from impasto.worker.engine.optimise import (
     evaluation_from,
     evaluation_state,
 )
+from impasto.worker.engine.terms import Evaluation
 
 _MEMORY: Final = 5
 _NOISE: Final = 1e-3

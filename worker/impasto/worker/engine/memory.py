@@ -56,7 +56,7 @@ def default_budget_bytes(device: torch.device) -> int:
 
 
 def evaluation_bytes(trunk: Trunk, pixels: int) -> int:
-    """Bytes that loss and gradient of `pixels` pixels take in one piece: the activations that autograd keeps,
+    """Bytes that loss and gradient of `pixels` pixels take in one piece: the activations that are kept,
     and three of the widest for the way back.
     """
     item = torch.empty((), dtype=trunk.dtype).element_size()

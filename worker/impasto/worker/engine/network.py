@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from impasto.shared.errors import BadSettings
 from impasto.worker.engine.device import device_memory, resolve_device
@@ -77,8 +78,17 @@ class Convolution:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.transformed is not None:
-            return convolve(x, self.transformed, self.bias)
+            return convolve(x, self.transformed.forward, self.bias)
         return F.conv2d(x, self.kernel, self.bias, padding=1)
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to x, of that with respect to the answer."""
+        if self.transformed is not None:
+            return convolve(gradient, self.transformed.backward, None)
+        batch, _, height, width = gradient.shape
+        size = (batch, self.kernel.shape[1], height, width)
+        answer: Tensor = conv2d_input(size, self.kernel, gradient, padding=1)  # type: ignore[no-untyped-call]
+        return answer
 
 
 @dataclass(frozen=True)
@@ -93,12 +103,20 @@ class Trunk:
     average: bool
     dtype: torch.dtype
 
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) as the first layer takes them: the seed text's ImageNet normalisation."""
+        return ((pictures - self.mean) / self.deviation).to(self.dtype, memory_format=torch.channels_last)
+
+    def told(self, x: Tensor) -> Tensor:
+        """A layer's answer in the precision in which losses are computed."""
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
     def __call__(self, pictures: Tensor) -> dict[str, Tensor]:
         """Features by layer name, (B, C, H, W), of RGB pictures (B, 3, H, W) in [0, 1]: float32, or float64
-        where the trunk computes in it.
+        where the trunk computes in it. `passes.Pass` is the same with a way back.
         """
         features: dict[str, Tensor] = {}
-        x = ((pictures - self.mean) / self.deviation).to(self.dtype, memory_format=torch.channels_last)
+        x = self.normalised(pictures)
         for position, layer in enumerate(self.layers):
             if layer.kind == "conv":
                 x = self.convolutions[layer.convolution - 1](x)
@@ -108,18 +126,20 @@ class Trunk:
             else:
                 x = pool(x, average=self.average)
             for name in self.wanted.get(position, ()):
-                features[name] = x.to(torch.promote_types(x.dtype, torch.float32))
+                features[name] = self.told(x)
         return features
 
 
 def pool(x: Tensor, *, average: bool) -> Tensor:
-    """2 × 2 pooling of (B, C, H, W) by stride 2, odd remainders dropped as VGG does.
+    """2 × 2 pooling of (B, C, H, W) by stride 2, odd remainders dropped as VGG does."""
+    return F.avg_pool2d(x, window(x)) if average else F.max_pool2d(x, window(x))
 
-    A side that is down to one position stays: a picture that is small or narrow keeps features at every
-    depth.
+
+def window(x: Tensor) -> list[int]:
+    """Rows and columns that are pooled into one. A side that is down to one position stays: a picture that
+    is small or narrow keeps features at every depth.
     """
-    window = (min(2, x.shape[2]), min(2, x.shape[3]))
-    return F.avg_pool2d(x, window) if average else F.max_pool2d(x, window)
+    return [min(2, x.shape[2]), min(2, x.shape[3])]
 
 
 def load_network(weights: str = "caffe", architecture: str = "vgg19", device: str = "auto") -> Network:

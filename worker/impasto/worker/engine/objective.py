@@ -1,9 +1,6 @@
-"""The weighted total that is minimised, and its gradient with respect to the picture."""
+"""Loss and gradient of whole pictures against fixed targets."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,87 +8,13 @@ from torch import Tensor
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
 from impasto.worker.engine.images import framed
-from impasto.worker.engine.losses import content_loss, gram_loss, moments_loss, total_variation
-from impasto.worker.engine.network import Network, Trunk
-from impasto.worker.engine.statistics import Moments, Statistic, StyleSums, style_compute, style_update
+from impasto.worker.engine.losses import content_factor, total_variation
+from impasto.worker.engine.network import Network
+from impasto.worker.engine.passes import Pass
+from impasto.worker.engine.slopes import add_content_slope, add_style_slopes, style_slopes
+from impasto.worker.engine.statistics import style_update
 from impasto.worker.engine.targets import Targets
-from impasto.worker.engine.wasserstein import Gaussian, wasserstein_loss
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The losses with their weights, each (B,)."""
-
-    content: Tensor
-    style: Tensor
-    tv: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        return self.content + self.style + self.tv
-
-
-def weighted_terms(pictures: Tensor, trunk: Trunk, targets: Targets, settings: StyleSettings) -> Terms:
-    """α L_content + β L_style (Gatys et al. 2016, eq. 7) and total variation, of pictures (B, 3, H, W) in [0,
-    1].
-
-    Content layers are summed. Style layers are summed with their weights; in the `relative` form they are
-    averaged, so that the style weight means the same however many layers there are.
-    """
-    features = trunk(framed(pictures, settings.padding)) if trunk.layers else {}
-    nothing = torch.zeros(pictures.shape[0], device=pictures.device)
-    content = nothing
-    for name in settings.content_layers:
-        content = content + content_loss(features[name], targets.content[name], settings.content_loss)
-    sums = {
-        name: style_update(None, features[name], settings.style_statistic, targets.weights.get(name))
-        for name in settings.style_layers
-    }
-    style = style_term(sums, targets, settings) if sums else nothing
-    tv = total_variation(pictures) if settings.tv_weight else nothing
-    return Terms(settings.content_weight * content, settings.style_weight * style, settings.tv_weight * tv)
-
-
-def style_term(sums: dict[str, StyleSums], targets: Targets, settings: StyleSettings) -> Tensor:
-    """L_style (eq. 5) without its weight β, (B,), of each style layer's sums over all positions."""
-    layer_weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
-    losses = [
-        weight * _style_loss(style_compute(sums[name]), targets.style[name], settings.style_normalisation)
-        for name, weight in zip(settings.style_layers, layer_weights, strict=True)
-    ]
-    style = torch.stack(losses).sum(0)
-    return style / len(losses) if settings.style_normalisation == "relative" else style
-
-
-def _style_loss(statistic: Statistic, target: Statistic, form: str) -> Tensor:
-    if isinstance(statistic, Moments) and isinstance(target, Gaussian):
-        return wasserstein_loss(statistic, target, form)
-    if isinstance(statistic, Moments) and isinstance(target, Moments):
-        return moments_loss(statistic, target, form)
-    if isinstance(statistic, Tensor) and isinstance(target, Tensor):
-        return gram_loss(statistic, target, form)
-    raise TypeError("the statistic and its target are of different kinds")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss and gradient at one picture. `gradient` has the picture's shape; losses are plain numbers."""
-
-    gradient: Tensor
-    content: float
-    style: float
-    tv: float
-    total: float
-    finite: bool
-
-
-def evaluation(terms: Terms, gradient: Tensor) -> Evaluation:
-    """What is told of one picture (1, 3, H, W): the only place where the host waits for the device."""
-    told = torch.stack(
-        [terms.content[0], terms.style[0], terms.tv[0], terms.total[0], gradient.isfinite().all()]
-    )
-    content, style, tv, value, finite = told.detach().tolist()
-    return Evaluation(gradient, content, style, tv, value, math.isfinite(value) and bool(finite))
+from impasto.worker.engine.terms import Evaluation, Terms, evaluation
 
 
 class Objective:
@@ -106,10 +29,53 @@ class Objective:
         self._trunk = network.trunk(
             (*settings.content_layers, *settings.style_layers), pooling=settings.pooling, dtype=dtype
         )
+        self._content_factors = {
+            name: settings.content_weight
+            * content_factor(settings.content_loss, target[0].numel(), target.square().flatten(1).sum(1))
+            for name, target in targets.content.items()
+        }
 
     def __call__(self, picture: Tensor) -> Evaluation:
-        with device_memory(self._device), torch.enable_grad():
-            leaf = picture.detach().requires_grad_()
-            terms = weighted_terms(leaf, self._trunk, self._targets, self._settings)
-            (gradient,) = torch.autograd.grad(terms.total.sum(), leaf)
-            return evaluation(terms, gradient.contiguous())
+        with device_memory(self._device):
+            terms, gradient = self.terms(picture)
+            return evaluation(terms, gradient)
+
+    def terms(self, pictures: Tensor) -> tuple[Terms, Tensor]:
+        """The weighted losses of pictures (B, 3, H, W) in [0, 1], and the gradient of their totals."""
+        settings = self._settings
+        nothing = torch.zeros(pictures.shape[0], device=self._device)
+        with torch.enable_grad():
+            leaf = pictures.detach().requires_grad_()
+            seen = framed(leaf, settings.padding)
+            tv = settings.tv_weight * total_variation(leaf) if settings.tv_weight else nothing
+        content, style = nothing, nothing
+        gradient = torch.zeros_like(pictures)
+        if self._trunk.layers:
+            content, style, slope = self._losses(seen.detach())
+            (gradient,) = torch.autograd.grad(seen, leaf, slope.to(seen.dtype))
+        if tv.requires_grad:
+            gradient = gradient + torch.autograd.grad(tv.sum(), leaf)[0]
+        return Terms(content, style, tv.detach()), gradient.contiguous()
+
+    def _losses(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Content and style loss, (B,), of pictures as the network sees them, and their gradient."""
+        settings, targets = self._settings, self._targets
+        run = Pass(self._trunk, pictures)
+        sums = {
+            name: style_update(None, run.features[name], settings.style_statistic, targets.weights.get(name))
+            for name in settings.style_layers
+        }
+        content = torch.zeros(pictures.shape[0], device=self._device)
+        style, slopes = style_slopes(sums, targets, settings) if sums else (content, {})
+
+        def add(name: str, gradient: Tensor) -> None:
+            nonlocal content
+            features = run.features[name]
+            if name in slopes:
+                add_style_slopes(gradient, features, slopes[name], targets.weights.get(name))
+            if name in self._content_factors:
+                factor = self._content_factors[name]
+                content = content + add_content_slope(gradient, features, targets.content[name], factor)
+
+        gradient = run.back(add)
+        return content, style, gradient

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto.shared.errors import Diverged
 from impasto.worker.engine.checkpoint import OptimiserState, Snapshot, joined
-from impasto.worker.engine.objective import Evaluation
+from impasto.worker.engine.terms import Evaluation
 
 Evaluate = Callable[[Tensor], Evaluation]
 Observe = Callable[[Evaluation], None]

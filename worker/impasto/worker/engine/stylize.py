@@ -31,11 +31,12 @@ from impasto.worker.engine.lbfgs import minimise_lbfgs
 from impasto.worker.engine.masks import check_mask
 from impasto.worker.engine.memory import default_budget_bytes, plan_memory
 from impasto.worker.engine.network import Network, check_match
-from impasto.worker.engine.objective import Evaluation, Objective
+from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.optimise import Evaluate, Observe, Solution, Stage
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
 from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
+from impasto.worker.engine.terms import Evaluation
 from impasto.worker.engine.tiled import TiledObjective, tiled_targets
 
 

@@ -23,17 +23,17 @@ from impasto.worker.engine.images import frame_margin, picture_digest
 from impasto.worker.engine.losses import content_factor
 from impasto.worker.engine.masks import position_weights
 from impasto.worker.engine.network import Network, Trunk
-from impasto.worker.engine.objective import Evaluation, Terms, evaluation, style_term
+from impasto.worker.engine.passes import Pass
+from impasto.worker.engine.slopes import StyleSlopes, add_content_slope, add_style_slopes, style_slopes
 from impasto.worker.engine.statistics import (
     Statistic,
     StyleSums,
     combined,
     style_compute,
     style_update,
-    summands,
-    with_summands,
 )
 from impasto.worker.engine.targets import TargetCache, Targets, mixed, style_target
+from impasto.worker.engine.terms import Evaluation, Terms, evaluation
 from impasto.worker.engine.tiles import Area, Frame, Tile, tiles
 
 # Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
@@ -144,19 +144,13 @@ class TiledObjective:
             style, slopes = self._style(picture)
             gradient = torch.zeros_like(picture)
             content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
-            for tile in self._tiles:
+            for tile in self._tiles if self._trunk.layers else ():
                 content += self._go_back(picture, tile, slopes, gradient)
-            tv = self._total_variation(picture, gradient)
-            weights = self._settings
-            terms = Terms(
-                content=weights.content_weight * content,
-                style=weights.style_weight * style,
-                tv=weights.tv_weight * tv,
-            )
-            return evaluation(terms, gradient)
+            tv = self._settings.tv_weight * self._total_variation(picture, gradient)
+            return evaluation(Terms(content, style, tv), gradient)
 
     def _measure_content(self) -> dict[str, Tensor]:
-        """By layer, what Σ (F − P)² is multiplied by."""
+        """By layer, what Σ (F − P)² is multiplied by, the content's weight included."""
         form = self._settings.content_loss
         elements = dict.fromkeys(self._settings.content_layers, 0)
         squares = {
@@ -170,7 +164,10 @@ class TiledObjective:
                 elements[name] += tile.cores[name].positions * width
                 if form == "relative":
                     squares[name] += features[name].double().square().flatten(1).sum(1)
-        return {name: content_factor(form, elements[name], squares[name]) for name in elements}
+        return {
+            name: self._settings.content_weight * content_factor(form, elements[name], squares[name])
+            for name in elements
+        }
 
     def _trunk_width(self, name: str) -> int:
         position = next(place for place, names in self._content_trunk.wanted.items() if name in names)
@@ -181,8 +178,8 @@ class TiledObjective:
         features = self._content_trunk(self._scene.crop(tile.crop))
         return {name: tile.places[name].of(features[name]) for name in self._settings.content_layers}
 
-    def _style(self, picture: Tensor) -> tuple[Tensor, dict[str, tuple[Tensor, ...]]]:
-        """The style loss without its weight, (B,), and its derivatives with respect to each layer's sums."""
+    def _style(self, picture: Tensor) -> tuple[Tensor, StyleSlopes]:
+        """The weighted style loss, (B,), and its slopes."""
         sums: dict[str, StyleSums] = {}
         if not self._settings.style_layers:
             return picture.new_zeros(picture.shape[0], dtype=torch.float64), {}
@@ -190,40 +187,32 @@ class TiledObjective:
             for tile in tiles(self._style_trunk, self._frame.framed_size, self._tile_px):
                 crop = self._frame.shown(self._frame.inner(tile.crop).of(picture), tile.crop)
                 _add_style_sums(sums, tile, self._style_trunk(crop), self._settings, self._targets.weights)
-        leaves = {
-            name: tuple(value.requires_grad_() for value in summands(layer)) for name, layer in sums.items()
-        }
-        with torch.enable_grad():
-            loss = style_term(
-                {name: with_summands(layer, leaves[name]) for name, layer in sums.items()},
-                self._targets,
-                self._settings,
-            )
-            flat = [leaf for name in leaves for leaf in leaves[name]]
-            slopes = iter(torch.autograd.grad(loss.sum(), flat))
-        return loss.detach(), {name: tuple(next(slopes) for _ in leaves[name]) for name in leaves}
+        return style_slopes(sums, self._targets, self._settings)
 
-    def _go_back(
-        self, picture: Tensor, tile: Tile, slopes: dict[str, tuple[Tensor, ...]], gradient: Tensor
-    ) -> Tensor:
-        """Adds the tile's part of the gradient; its content loss without the weight, (B,)."""
-        settings = self._settings
-        aims = self._content_features(tile) if settings.content_layers else {}
+    def _go_back(self, picture: Tensor, tile: Tile, slopes: StyleSlopes, gradient: Tensor) -> Tensor:
+        """Adds the tile's part of the gradient; its weighted content loss, (B,)."""
+        aims = self._content_features(tile) if self._content_factors else {}
+        inner = self._frame.inner(tile.crop)
         with torch.enable_grad():
-            inner = self._frame.inner(tile.crop)
             pixels = inner.of(picture).detach().requires_grad_()
-            features = self._trunk(self._frame.shown(pixels, tile.crop))
-            content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
-            for name in settings.content_layers:
-                difference = tile.places[name].of(features[name]) - aims[name]
-                content = content + self._content_factors[name] * difference.square().flatten(1).sum(1)
-            total = settings.content_weight * content.sum()
-            for name in settings.style_layers:
-                sums = _tile_sums(name, tile, features, settings, self._targets.weights)
-                for slope, value in zip(slopes[name], summands(sums), strict=True):
-                    total = total + settings.style_weight * (slope.to(value.dtype) * value).sum()
-            inner.of(gradient).add_(torch.autograd.grad(total, pixels)[0])
-        return content.detach()
+            seen = self._frame.shown(pixels, tile.crop)
+        run = Pass(self._trunk, seen.detach())
+        content = picture.new_zeros(picture.shape[0], dtype=torch.float64)
+
+        def add(name: str, whole: Tensor) -> None:
+            nonlocal content
+            place = tile.places[name]
+            own, features = place.of(whole), place.of(run.features[name])
+            if name in slopes:
+                weights = self._targets.weights.get(name)
+                counts = None if weights is None else tile.cores[name].of(weights)
+                add_style_slopes(own, features, slopes[name], counts)
+            if name in self._content_factors:
+                content = content + add_content_slope(own, features, aims[name], self._content_factors[name])
+
+        slope = run.back(add)
+        inner.of(gradient).add_(torch.autograd.grad(seen, pixels, slope.to(seen.dtype))[0])
+        return content
 
     def _total_variation(self, picture: Tensor, gradient: Tensor) -> Tensor:
         """`total_variation` in bands of rows, its weighted gradient added; without its weight, (B,)."""

@@ -10,12 +10,10 @@ The answer differs from the direct convolution's by some 10⁻⁶ of its norm.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 LEAST_CHANNELS: Final = 64
 LEAST_CHANNEL_PAIRS: Final = 64 * 128
@@ -41,6 +39,8 @@ _KERNEL: Final = (
     (0, 0, 1),
 )
 _OUTPUT: Final = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+# The place of the point (1, 1), whose share of the output is the same at each of the 16 positions.
+_ONES: Final = 7
 
 
 def gains(kernel: Tensor) -> bool:
@@ -62,25 +62,17 @@ class TransformedKernel:
         self.backward = _transformed(kernel.flip(2, 3).transpose(0, 1))
 
 
-def convolve(x: Tensor, kernel: TransformedKernel, bias: Tensor) -> Tensor:
-    """`conv2d(x, kernel, bias, padding=1)` of x (B, I, H, W): (B, O, H, W), both channels_last.
-
-    Differentiable once, with respect to x alone.
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution with zero padding of x (B, I, H, W) with a transformed kernel (36, I, O): (B, O, H, W),
+    both channels_last.
     """
-    answer: Tensor = _Convolution.apply(x, kernel, bias)
+    batch, _, height, width = x.shape
+    answer = torch.empty(
+        batch, kernel.shape[2], height, width, dtype=x.dtype, memory_format=torch.channels_last
+    )
+    for picture, place in zip(x.permute(0, 2, 3, 1), answer.permute(0, 2, 3, 1), strict=True):
+        _convolve_one(picture, kernel, bias, place)
     return answer
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: TransformedKernel, bias: Tensor) -> Tensor:
-        ctx.kernel = kernel
-        return _filtered(x, kernel.forward, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _filtered(gradient, ctx.kernel.backward, None), None, None
 
 
 def _transformed(kernel: Tensor) -> Tensor:
@@ -90,42 +82,48 @@ def _transformed(kernel: Tensor) -> Tensor:
     return (both_ways @ kernel.permute(2, 3, 1, 0).reshape(9, inputs * outputs)).view(36, inputs, outputs)
 
 
-def _filtered(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    batch, _, height, width = x.shape
-    answer = torch.empty(
-        batch, kernel.shape[2], height, width, dtype=x.dtype, memory_format=torch.channels_last
-    )
-    for picture, place in zip(x.permute(0, 2, 3, 1), answer.permute(0, 2, 3, 1), strict=True):
-        _filter_one(picture, kernel, place)
-    return answer if bias is None else answer.add_(bias.view(-1, 1, 1))
-
-
-def _filter_one(x: Tensor, kernel: Tensor, answer: Tensor) -> None:
+def _convolve_one(x: Tensor, kernel: Tensor, bias: Tensor | None, answer: Tensor) -> None:
     """x (H, W, I) into answer (H, W, O), a few rows of tiles at a time."""
     height, width, inputs = x.shape
     outputs = kernel.shape[2]
     down, across = -(-height // 4), -(-width // 4)
-    framed = F.pad(x, (0, 0, 1, 4 * across + 1 - width, 1, 4 * down + 1 - height)).contiguous()
+    framed = _framed(x, 4 * down + 2, 4 * across + 2)
     row, column, _ = framed.stride()
     to_input = torch.kron(torch.tensor(_INPUT), torch.tensor(_INPUT)).to(x.dtype)  # (36, 36)
     to_output = torch.kron(torch.tensor(_OUTPUT), torch.tensor(_OUTPUT)).to(x.dtype)  # (16, 36)
     rows = min(down, max(1, _PIECE_BYTES // (36 * across * max(inputs, outputs) * x.element_size())))
-    spread = x.new_empty(2, 36 * rows * across * inputs)
-    products = x.new_empty(36 * rows * across * outputs)
+    # What one step reads, the step before it wrote: two buffers take turns.
+    first, second = (x.new_empty(36 * rows * across * max(inputs, outputs)) for _ in range(2))
     for top in range(0, down, rows):
         count = min(rows, down - top)
         tiles = count * across
         # Overlapping 6 × 6 windows, four apart, as a view; the copy brings each pixel of a tile together.
-        windows = framed[4 * top :].as_strided(
+        windows = framed.as_strided(
             (6, 6, count, across, inputs),
             (row, column, 4 * row, 4 * column, 1),
             framed.storage_offset() + 4 * top * row,
         )
-        together, transformed = (buffer[: 36 * tiles * inputs].view(36, -1) for buffer in spread)
+        together = first[: 36 * tiles * inputs].view(36, -1)
         together.view(6, 6, count, across, inputs).copy_(windows)
-        torch.mm(to_input, together, out=transformed)
-        product = products[: 36 * tiles * outputs].view(36, tiles, outputs)
+        transformed = torch.mm(to_input, together, out=second[: 36 * tiles * inputs].view(36, -1))
+        product = first[: 36 * tiles * outputs].view(36, tiles, outputs)
         torch.bmm(transformed.view(36, tiles, inputs), kernel, out=product)
-        gathered = (to_output @ product.view(36, -1)).view(4, 4, count, across, outputs)
-        pixels = gathered.permute(2, 0, 3, 1, 4).reshape(4 * count, 4 * across, outputs)
-        answer[4 * top : 4 * (top + count)] = pixels[: height - 4 * top, :width]
+        if bias is not None:
+            product[_ONES].add_(bias)
+        gathered = torch.mm(to_output, product.view(36, -1), out=second[: 16 * tiles * outputs].view(16, -1))
+        pixels = gathered.view(4, 4, count, across, outputs).permute(2, 0, 3, 1, 4)
+        place = answer[4 * top : 4 * (top + count)]
+        if place.shape[0] == 4 * count and width == 4 * across:
+            place.view(count, 4, across, 4, outputs).copy_(pixels)
+        else:
+            place.copy_(pixels.reshape(4 * count, 4 * across, outputs)[: place.shape[0], :width])
+
+
+def _framed(x: Tensor, rows: int, columns: int) -> Tensor:
+    """x (H, W, I) one down and one across in zeros of (rows, columns, I)."""
+    height, width, inputs = x.shape
+    framed = x.new_empty(rows, columns, inputs)
+    framed[1 : height + 1, 1 : width + 1] = x
+    for border in (framed[0], framed[height + 1 :], framed[:, 0], framed[:, width + 1 :]):
+        border.zero_()
+    return framed
