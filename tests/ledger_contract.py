@@ -58,8 +58,23 @@ def opened(ledger: Ledger, total: int = 4, *, window: int = 4, batch: str = "b",
     return batch
 
 
-def take(ledger: Ledger, batch: str, pair: int, lease_id: str = "mine", ttl: float = 30) -> Lease:
-    lease = ledger.lease(batch, pair, worker=f"{lease_id}-worker", lease_id=lease_id, ttl_seconds=ttl)
+def take(
+    ledger: Ledger,
+    batch: str,
+    pair: int,
+    lease_id: str = "mine",
+    ttl: float = 30,
+    *,
+    computing: bool = True,
+) -> Lease:
+    lease = ledger.lease(
+        batch,
+        pair,
+        worker=f"{lease_id}-worker",
+        lease_id=lease_id,
+        ttl_seconds=ttl,
+        computing=computing,
+    )
     assert isinstance(lease, Lease), lease
     return lease
 
@@ -184,13 +199,13 @@ class LedgerContract:
         finish(ledger, "b", 0)
         assert ledger.advance("b", min_window=3) == [3]
 
-    def test_the_window_is_at_least_two_pairs_a_living_worker(self, ledger: Ledger, clock: Clock) -> None:
+    def test_the_window_is_at_least_four_pairs_a_living_worker(self, ledger: Ledger, clock: Clock) -> None:
         ledger.open(BatchOpening("b", 100, "n"))
         ledger.beat("w1", {}, ttl_seconds=60)
         ledger.beat("w2", {}, ttl_seconds=60)
         ledger.beat("w3", {}, ttl_seconds=10)
         clock.pass_seconds(10)
-        assert ledger.advance("b", min_window=1) == [0, 1, 2, 3]
+        assert ledger.advance("b", min_window=1) == list(range(8))
 
     def test_the_last_pairs_of_a_batch_become_due_once(self, ledger: Ledger) -> None:
         opened(ledger, 3, window=2)
@@ -520,6 +535,39 @@ class LedgerContract:
         assert (failure.kind, failure.attempts, failure.failed_ms) == ("poison_pair", 3, clock.ms)
         assert swept.unreported == ("b",)
         assert ledger.status("b").state is BatchState.FAILED
+
+    def test_a_death_is_the_computing_pairs_and_makes_a_suspect_of_the_one_beside(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        opened(ledger)
+        ahead = take(ledger, "b", 0, computing=False)
+        take(ledger, "b", 1)
+        assert (ahead.attempt, ahead.alone) == (1, False)
+        clock.pass_seconds(31)
+        assert sweep(ledger, max_deaths=1).failed == (("b", 1),)
+        again = take(ledger, "b", 0, "other")
+        assert (again.attempt, again.deaths, again.suspect, again.alone) == (1, 0, True, True)
+
+    def test_a_suspects_next_death_is_its_own_wherever_it_was(self, ledger: Ledger, clock: Clock) -> None:
+        opened(ledger)
+        for _ in range(2):
+            take(ledger, "b", 0, computing=False)
+            clock.pass_seconds(31)
+            swept = sweep(ledger, max_deaths=1)
+        assert swept.failed == (("b", 0),)
+
+    def test_a_pair_that_has_ended_computing_is_not_charged_with_a_death(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        opened(ledger)
+        take(ledger, "b", 0, computing=False)
+        for computing in (True, False):
+            renewed = ledger.renew("b", 0, lease_id="mine", ttl_seconds=30, progress={}, computing=computing)
+            assert renewed is RenewAnswer.HELD
+        clock.pass_seconds(31)
+        # Taken over before any sweep came by.
+        again = take(ledger, "b", 0, "other")
+        assert (again.attempt, again.deaths, again.suspect) == (1, 0, True)
 
     def test_a_message_nobody_took_goes_out_again_after_a_while(self, ledger: Ledger, clock: Clock) -> None:
         opened(ledger, 1)

@@ -89,11 +89,22 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not set(due) & (self.done[batch] | self.failed[batch])
 
     @precondition(lambda self: self.batches)
-    @rule(data=st.data(), pair=PAIRS, worker=WORKERS, ttl=st.sampled_from([10.0, 100.0]))
-    def lease(self, data: st.DataObject, pair: int, worker: str, ttl: float) -> None:
+    @rule(
+        data=st.data(),
+        pair=PAIRS,
+        worker=WORKERS,
+        ttl=st.sampled_from([10.0, 100.0]),
+        computing=st.booleans(),
+    )
+    def lease(self, data: st.DataObject, pair: int, worker: str, ttl: float, computing: bool) -> None:
         batch = self.a_batch(data)
         before = self.ask("status", batch)
-        ask = {"worker": worker, "lease_id": f"l{self.given}", "ttl_seconds": ttl}
+        ask = {
+            "worker": worker,
+            "lease_id": f"l{self.given}",
+            "ttl_seconds": ttl,
+            "computing": computing,
+        }
         answer = self.ask("lease", batch, pair, **ask)
         if isinstance(answer, Lease):
             assert before.state is BatchState.ACTIVE
@@ -110,10 +121,15 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ask("status", batch) == before
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data())
-    def renew(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), computing=st.booleans())
+    def renew(self, data: st.DataObject, computing: bool) -> None:
         held = self.a_lease(data)
-        ask = {"lease_id": held.lease_id, "ttl_seconds": 10.0, "progress": {"content": "c", "step": 1}}
+        ask = {
+            "lease_id": held.lease_id,
+            "ttl_seconds": 10.0,
+            "progress": {"content": "c", "step": 1},
+            "computing": computing,
+        }
         answer = self.ask("renew", held.batch, held.pair, **ask)
         if held.pair in self.done[held.batch] | self.failed[held.batch]:
             assert answer is RenewAnswer.LOST

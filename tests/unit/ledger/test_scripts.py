@@ -9,7 +9,7 @@ import pytest
 from impasto.shared.ledger.keys import BATCH_KEYS, SHARED_KEYS, Keys
 from impasto.shared.ledger.loader import read, script_names, script_text
 
-PRELUDES = ("_clock", "_batch", "_again", "_settle", "_advance", "_status")
+PRELUDES = ("_clock", "_batch", "_again", "_settle", "_expire", "_advance", "_status")
 
 
 @pytest.mark.parametrize("name", script_names())

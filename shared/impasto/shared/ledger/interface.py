@@ -121,13 +121,23 @@ class Opened:
 
 @dataclass(frozen=True)
 class Lease:
-    """A running worker's claim on a pair. `attempt` counts from 1; `deaths` are leases of it that ran out."""
+    """A running worker's claim on a pair. `attempt` counts from 1; `deaths` are its workers that died of it.
+
+    `suspect`: its worker died once while another pair computed, and it may have been this one all the same.
+    """
 
     batch: str
     pair: int
     lease_id: str
     attempt: int
     deaths: int
+    suspect: bool = False
+    priority: int = 5
+
+    @property
+    def alone(self) -> bool:
+        """Whether it must share its worker with no other pair, so that a death tells whose it is."""
+        return self.suspect or self.deaths > 0
 
 
 @dataclass(frozen=True)
@@ -287,20 +297,38 @@ class Ledger(Protocol):
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         """waiting → due: pairs to publish now, as many as the window has room for.
 
-        The window is `min_window` or twice the number of living workers, whichever is larger; up to 64
+        The window is `min_window` or four times the number of living workers, whichever is larger; up to 64
         postponed pairs take no room in it, so that a few bad ones do not stall the rest. Empty for a
         batch that is unknown, paused or cancelled.
         """
 
     def lease(
-        self, batch: str, pair: int, *, worker: str, lease_id: str, ttl_seconds: float
+        self,
+        batch: str,
+        pair: int,
+        *,
+        worker: str,
+        lease_id: str,
+        ttl_seconds: float,
+        computing: bool = True,
     ) -> Lease | Refusal:
-        """due → running, counting the attempt. The same `lease_id` again renews and counts nothing."""
+        """due → running, counting the attempt. The same `lease_id` again renews and counts nothing.
+
+        `computing` False: it is only fetched, while another pair may compute. A lease that runs out so is no
+        death, its attempt is given back, and the pair is a suspect. Of a suspect every death counts.
+        """
 
     def renew(
-        self, batch: str, pair: int, *, lease_id: str, ttl_seconds: float, progress: dict[str, Any]
+        self,
+        batch: str,
+        pair: int,
+        *,
+        lease_id: str,
+        ttl_seconds: float,
+        progress: dict[str, Any],
+        computing: bool = True,
     ) -> RenewAnswer:
-        """running → running: the worker lives, and this far it is."""
+        """running → running: the worker lives, this far it is, and whether this is the pair it computes."""
 
     def finish(self, batch: str, pair: int, *, lease_id: str, busy_seconds: float) -> Settled:
         """→ done, once, however often the pair ran.

@@ -16,6 +16,8 @@ BATCH_KEYS: Final = (
     "progress",
     "attempts",
     "deaths",
+    "beside",
+    "suspects",
     "done",
     "failures",
     "events",

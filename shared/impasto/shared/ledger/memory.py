@@ -56,6 +56,7 @@ class _Run:
     lease_id: str
     worker: str
     expires_ms: int
+    computing: bool
     progress: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,6 +78,7 @@ class _Batch:
     runs: dict[int, _Run] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
+    suspects: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
     failures: dict[int, Failure] = field(default_factory=dict)
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=10_000))
@@ -140,7 +142,14 @@ class MemoryLedger:
             return self._advance(found, min_window, most=found.opening.total)
 
     def lease(
-        self, batch: str, pair: int, *, worker: str, lease_id: str, ttl_seconds: float
+        self,
+        batch: str,
+        pair: int,
+        *,
+        worker: str,
+        lease_id: str,
+        ttl_seconds: float,
+        computing: bool = True,
     ) -> Lease | Refusal:
         with self._changed:
             now = self._clock()
@@ -152,7 +161,7 @@ class MemoryLedger:
             run = found.runs.get(pair)
             if run is not None and run.lease_id == lease_id:
                 run.expires_ms = now + _ms(ttl_seconds)
-                return Lease(batch, pair, lease_id, found.attempts[pair], found.deaths.get(pair, 0))
+                return self._leased(found, pair)
             if found.state is BatchState.CANCELLED:
                 return Refusal.CANCELLED
             if pair >= found.cursor:
@@ -166,17 +175,24 @@ class MemoryLedger:
             if found.backoff.get(pair, 0) > now:
                 return Refusal.NOT_YET
             if run is not None:
-                self._count_death(found, pair)
+                self._expire(found, pair)
             found.due.pop(pair, None)
             found.backoff.pop(pair, None)
-            found.runs[pair] = _Run(lease_id, worker, now + _ms(ttl_seconds))
+            found.runs[pair] = _Run(lease_id, worker, now + _ms(ttl_seconds), computing)
             attempt = found.attempts[pair] = found.attempts.get(pair, 0) + 1
             deaths = found.deaths.get(pair, 0)
             self._tell(found, EventType.PAIR_LEASED, pair, worker=worker, attempt=attempt, deaths=deaths)
-            return Lease(batch, pair, lease_id, attempt, deaths)
+            return self._leased(found, pair)
 
     def renew(
-        self, batch: str, pair: int, *, lease_id: str, ttl_seconds: float, progress: dict[str, Any]
+        self,
+        batch: str,
+        pair: int,
+        *,
+        lease_id: str,
+        ttl_seconds: float,
+        progress: dict[str, Any],
+        computing: bool = True,
     ) -> RenewAnswer:
         with self._changed:
             found = self._held(batch, pair, lease_id)
@@ -185,6 +201,7 @@ class MemoryLedger:
             run = found.runs[pair]
             run.expires_ms = self._clock() + _ms(ttl_seconds)
             run.progress = json.loads(json.dumps(progress))
+            run.computing = computing
             if found.state is BatchState.CANCELLED:
                 return RenewAnswer.CANCELLED
             return RenewAnswer.PAUSED if found.state is BatchState.PAUSED else RenewAnswer.HELD
@@ -284,6 +301,7 @@ class MemoryLedger:
                 for counts in (found.attempts, found.deaths):
                     for pair in counts.keys() - found.runs.keys():
                         del counts[pair]
+                found.suspects &= found.runs.keys()
                 self._tell(
                     found, EventType.BATCH_CANCELLED, cancelled=found.cancelled, running=len(found.runs)
                 )
@@ -469,7 +487,7 @@ class MemoryLedger:
 
     def _advance(self, batch: _Batch, min_window: int, *, most: int) -> list[int]:
         postponed = min(len(batch.backoff), POSTPONED_OUTSIDE_WINDOW)
-        room = max(min_window, 2 * len(self.workers())) - (len(batch.due) - postponed) - len(batch.runs)
+        room = max(min_window, 4 * len(self.workers())) - (len(batch.due) - postponed) - len(batch.runs)
         pairs = sorted(batch.again)[: max(0, min(room, most))]
         for pair in pairs:
             batch.again.remove(pair)
@@ -501,11 +519,11 @@ class MemoryLedger:
                 publish.append(pair)
 
         for pair in first({pair: run.expires_ms for pair, run in batch.runs.items()}, now, most):
-            deaths = self._count_death(batch, pair)
+            counted = self._expire(batch, pair)
             if batch.state is BatchState.CANCELLED:
                 batch.cancelled += 1
                 self._settle(batch, pair, EventType.PAIR_CANCELLED, reason="its worker died")
-            elif deaths >= max_deaths:
+            elif counted and batch.deaths[pair] >= max_deaths:
                 told = poison(max_deaths)
                 batch.failures[pair] = Failure(
                     pair,
@@ -528,14 +546,34 @@ class MemoryLedger:
             publish += self._advance(batch, min_window, most=most - len(publish))
         return publish, failed
 
-    def _count_death(self, batch: _Batch, pair: int) -> int:
-        deaths = batch.deaths[pair] = batch.deaths.get(pair, 0) + 1
-        self._tell(batch, EventType.PAIR_EXPIRED, pair, worker=batch.runs[pair].worker, deaths=deaths)
-        return deaths
+    def _leased(self, batch: _Batch, pair: int) -> Lease:
+        return Lease(
+            batch.opening.batch,
+            pair,
+            batch.runs[pair].lease_id,
+            batch.attempts[pair],
+            batch.deaths.get(pair, 0),
+            pair in batch.suspects,
+            batch.priority,
+        )
+
+    def _expire(self, batch: _Batch, pair: int) -> bool:
+        """Whether the death is this pair's."""
+        run = batch.runs[pair]
+        counted = run.computing or pair in batch.suspects
+        if counted:
+            batch.deaths[pair] = batch.deaths.get(pair, 0) + 1
+        else:
+            batch.suspects.add(pair)
+            batch.attempts[pair] -= 1
+        deaths = batch.deaths.get(pair, 0)
+        self._tell(batch, EventType.PAIR_EXPIRED, pair, worker=run.worker, deaths=deaths, counted=counted)
+        return counted
 
     def _settle(self, batch: _Batch, pair: int, outcome: EventType, **data: Any) -> Settled:
         """Forget all of a pair that was just counted."""
         batch.again.discard(pair)
+        batch.suspects.discard(pair)
         for kept in (batch.runs, batch.due, batch.backoff, batch.attempts, batch.deaths):
             kept.pop(pair, None)
         self._tell(batch, outcome, pair, **data)

@@ -129,20 +129,38 @@ class RedisLedger:
         return [int(pair) for pair in self._on("advance", batch, self._now(), min_window)]
 
     def lease(
-        self, batch: str, pair: int, *, worker: str, lease_id: str, ttl_seconds: float
+        self,
+        batch: str,
+        pair: int,
+        *,
+        worker: str,
+        lease_id: str,
+        ttl_seconds: float,
+        computing: bool = True,
     ) -> Lease | Refusal:
         if pair < 0:
             return Refusal.UNKNOWN
-        answer = self._on("lease", batch, self._now(), pair, worker, lease_id, _ms(ttl_seconds))
+        answer = self._on(
+            "lease", batch, self._now(), pair, worker, lease_id, _ms(ttl_seconds), int(computing)
+        )
         if answer[0] != "leased":
             return Refusal(answer[0])
-        return Lease(batch, pair, lease_id, attempt=int(answer[1]), deaths=int(answer[2]))
+        attempt, deaths, suspect, priority = map(int, answer[1:])
+        return Lease(batch, pair, lease_id, attempt, deaths, bool(suspect), priority)
 
     def renew(
-        self, batch: str, pair: int, *, lease_id: str, ttl_seconds: float, progress: dict[str, Any]
+        self,
+        batch: str,
+        pair: int,
+        *,
+        lease_id: str,
+        ttl_seconds: float,
+        progress: dict[str, Any],
+        computing: bool = True,
     ) -> RenewAnswer:
+        told = json.dumps(progress)
         return RenewAnswer(
-            self._on("renew", batch, self._now(), pair, lease_id, _ms(ttl_seconds), json.dumps(progress))
+            self._on("renew", batch, self._now(), pair, lease_id, _ms(ttl_seconds), told, int(computing))
         )
 
     def finish(self, batch: str, pair: int, *, lease_id: str, busy_seconds: float) -> Settled:

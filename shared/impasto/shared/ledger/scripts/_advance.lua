@@ -3,7 +3,8 @@
 -- Make pairs due while the window has room, at most `most` of them; returns them.
 local function advance(batch, now, min_window, most)
   local living = redis.call('ZCOUNT', K.workers, '(' .. now, '+inf')
-  local window = math.max(min_window, 2 * living)
+  -- A worker computes one pair, fetches the next and puts the last; a fourth waits for whoever is ready.
+  local window = math.max(min_window, 4 * living)
   -- A pair that waits out its backoff takes no room, or a handful of bad ones would stall the batch; up to a
   -- bound, so that a fault which strikes every pair does not walk through them all.
   local postponed = math.min(redis.call('ZCARD', K.backoff), 64)

@@ -11,7 +11,9 @@
 --   runners   hash    pair -> worker
 --   progress  hash    pair -> JSON of the last renewal
 --   attempts  hash    pair -> leases given
---   deaths    hash    pair -> leases that ran out
+--   deaths    hash    pair -> leases that ran out while it computed
+--   beside    set     leased pairs that do not compute: fetched ahead, or being put
+--   suspects  set     pairs whose worker died while they were beside; from then on each death is theirs
 --   done      string  bitmap, a bit a pair
 --   failures  hash    pair -> JSON {failed_ms, attempts, failure}
 --   events    stream  type, pair, at_ms, data
@@ -26,8 +28,8 @@
 
 local K = {}
 for i, name in ipairs({
-  'meta', 'again', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'done',
-  'failures', 'events', 'active', 'unreported', 'over', 'workers',
+  'meta', 'again', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'beside',
+  'suspects', 'done', 'failures', 'events', 'active', 'unreported', 'over', 'workers',
 }) do
   K[name] = KEYS[i]
 end

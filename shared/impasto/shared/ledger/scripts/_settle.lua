@@ -6,6 +6,7 @@ local function release(pair)
   redis.call('HDEL', K.holders, pair)
   redis.call('HDEL', K.runners, pair)
   redis.call('HDEL', K.progress, pair)
+  redis.call('SREM', K.beside, pair)
 end
 
 -- Whether the batch is over now; if so it becomes final and waits for its report.
@@ -34,6 +35,7 @@ local function settle(batch, pair, outcome, now, data)
   redis.call('ZREM', K.backoff, pair)
   redis.call('HDEL', K.attempts, pair)
   redis.call('HDEL', K.deaths, pair)
+  redis.call('SREM', K.suspects, pair)
   batch[outcome] = redis.call('HINCRBY', K.meta, outcome, 1)
   event(now, 'pair.' .. outcome, pair, data)
   return close_if_over(batch, now)

@@ -28,6 +28,11 @@ elseif action == 'cancel' and (batch.state == 'active' or batch.state == 'paused
       end
     end
   end
+  for _, pair in ipairs(redis.call('SMEMBERS', K.suspects)) do
+    if not redis.call('ZSCORE', K.leases, pair) then
+      redis.call('SREM', K.suspects, pair)
+    end
+  end
   event(now, 'batch.cancelled', '', string.format('{"cancelled":%d,"running":%d}', idle, running))
   close_if_over(batch, now)
 elseif action == 'pause' and batch.state == 'active' then

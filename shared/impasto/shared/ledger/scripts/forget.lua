@@ -7,13 +7,13 @@
 -- answer  1; 0 when the batch is not over, and nothing changes
 -- again   there is nothing left: 1
 
-local id, batches, token = ARGV[1], KEYS[18], KEYS[19]
+local id, batches, token = ARGV[1], KEYS[20], KEYS[21]
 if redis.call('EXISTS', K.meta) == 1 and not redis.call('HGET', K.meta, 'finished_ms') then
   return 0
 end
 -- A large batch's bitmap is freed in the background.
 redis.call('UNLINK', K.meta, K.again, K.due, K.backoff, K.leases, K.holders, K.runners, K.progress, K.attempts,
-  K.deaths, K.done, K.failures, K.events)
+  K.deaths, K.beside, K.suspects, K.done, K.failures, K.events)
 for _, shared in ipairs({K.active, K.unreported, K.over, batches}) do
   redis.call('ZREM', shared, id)
 end

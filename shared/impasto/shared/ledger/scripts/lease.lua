@@ -1,14 +1,21 @@
 -- due -> running: one worker gets the pair, and the attempt is counted before it computes.
 --
--- include: _clock _batch
+-- include: _clock _batch _expire
 -- KEYS    those of _batch.lua
--- ARGV    now_ms, pair, worker, lease_id, ttl_ms
--- answer  {"leased", attempt, deaths} or {refusal}
+-- ARGV    now_ms, pair, worker, lease_id, ttl_ms, computing (0: fetched ahead, while another computes)
+-- answer  {"leased", attempt, deaths, suspect (0 or 1), priority} or {refusal}
 -- again   the same lease_id renews and counts nothing
 
 local now = clock(ARGV[1])
 local pair, worker, lease_id = ARGV[2], ARGV[3], ARGV[4]
 local expires = now + tonumber(ARGV[5])
+
+-- The answer of one who holds the pair.
+local function leased()
+  return {'leased', tonumber(redis.call('HGET', K.attempts, pair) or 1),
+    tonumber(redis.call('HGET', K.deaths, pair) or 0), redis.call('SISMEMBER', K.suspects, pair),
+    tonumber(redis.call('HGET', K.meta, 'priority'))}
+end
 
 local batch = read_batch()
 if not batch or tonumber(pair) >= batch.total then
@@ -20,8 +27,7 @@ end
 local leased_until = redis.call('ZSCORE', K.leases, pair)
 if leased_until and redis.call('HGET', K.holders, pair) == lease_id then
   redis.call('ZADD', K.leases, expires, pair)
-  return {'leased', tonumber(redis.call('HGET', K.attempts, pair) or 1),
-    tonumber(redis.call('HGET', K.deaths, pair) or 0)}
+  return leased()
 end
 if batch.state == 'cancelled' then
   return {'cancelled'}
@@ -44,8 +50,7 @@ if not_before and tonumber(not_before) > now then
 end
 
 if leased_until then
-  event(now, 'pair.expired', pair, string.format('{"worker":%s,"deaths":%d}',
-    cjson.encode(redis.call('HGET', K.runners, pair) or ''), redis.call('HINCRBY', K.deaths, pair, 1)))
+  expire(pair, now)
 end
 redis.call('ZREM', K.due, pair)
 redis.call('ZREM', K.backoff, pair)
@@ -53,8 +58,9 @@ redis.call('ZADD', K.leases, expires, pair)
 redis.call('HSET', K.holders, pair, lease_id)
 redis.call('HSET', K.runners, pair, worker)
 redis.call('HDEL', K.progress, pair)
+redis.call(ARGV[6] == '1' and 'SREM' or 'SADD', K.beside, pair)
 local attempt = redis.call('HINCRBY', K.attempts, pair, 1)
 local deaths = tonumber(redis.call('HGET', K.deaths, pair) or 0)
 event(now, 'pair.leased', pair, string.format('{"worker":%s,"attempt":%d,"deaths":%d}',
   cjson.encode(worker), attempt, deaths))
-return {'leased', attempt, deaths}
+return leased()

@@ -1,7 +1,7 @@
 -- running -> due, failed or cancelled for leases that ran out; due again what was postponed until now and what
 -- nobody took; waiting -> due while the window has room. One batch, bounded work.
 --
--- include: _clock _batch _settle _advance
+-- include: _clock _batch _settle _expire _advance
 -- KEYS    those of _batch.lua
 -- ARGV    now_ms, stale_ms (after which a due pair is published again), max_deaths, min_window,
 --         most (pairs to answer with), failure (JSON: kind and message of a pair that killed its workers)
@@ -25,12 +25,10 @@ local function make_due(pair)
 end
 
 for _, pair in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most)) do
-  local deaths = redis.call('HINCRBY', K.deaths, pair, 1)
-  event(now, 'pair.expired', pair, string.format('{"worker":%s,"deaths":%d}',
-    cjson.encode(redis.call('HGET', K.runners, pair) or ''), deaths))
+  local counted, deaths = expire(pair, now)
   if batch.state == 'cancelled' then
     settle(batch, pair, 'cancelled', now, '{"reason":"its worker died"}')
-  elseif deaths >= tonumber(ARGV[3]) then
+  elseif counted and deaths >= tonumber(ARGV[3]) then
     keep_failure(pair, now, ARGV[6])
     settle(batch, pair, 'failed', now, ARGV[6])
     failed[#failed + 1] = tonumber(pair)
