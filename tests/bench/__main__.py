@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measures engine and batches into build/bench/. `--quick` takes minutes."""
+"""`python -m tests.bench`: measures engine, batches and queue into build/bench/. `--quick` takes minutes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where the helpers of the tests lie
-
-from tests.bench.batch import measure as measure_batch
-from tests.bench.engine import bench_engine
-from tests.bench.plot import plot_curves
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="128 px instead of 256 px")
+    parser.add_argument("--only", choices=("engine", "queue"), help="one of the two; both when left out")
+    parser.add_argument("--quick", action="store_true", help="128 px instead of 256 px, fewer workers")
     parser.add_argument("--size-px", type=int, help="side of the pictures of the whole runs")
     parser.add_argument("--pairs", type=int, default=6, help="how many pairs, 1 to 8")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where the files go")
     options = parser.parse_args()
+    if options.only != "queue":
+        measure_engine(options)
+    if options.only != "engine":
+        from tests.bench.queue import write
+
+        write(options.out, quick=options.quick)
+
+
+def measure_engine(options: argparse.Namespace) -> None:
+    """Engine and batches, into engine.json and engine.png."""
+    # The queue is measured without torch in memory.
+    import torch
+    from tests.bench.batch import measure as measure_batch
+    from tests.bench.engine import bench_engine
+    from tests.bench.plot import plot_curves
+
     size_px = options.size_px or (128 if options.quick else 256)
     table, curves = bench_engine(size_px, options.pairs, rounds=5 if options.quick else 15)
     table |= measure_batch(threads=torch.get_num_threads(), quick=options.quick)
