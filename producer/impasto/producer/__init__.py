@@ -6,9 +6,11 @@ with Client() as client:
     client.fetch(batch, "restyled/")
 """
 
+from impasto.producer.blends import Blend
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
 from impasto.producer.fetch import Fetched
+from impasto.producer.masks import Masked
 from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovered, Recovery
 from impasto.producer.request import Submission, SubmissionRefused
@@ -22,11 +24,13 @@ __all__ = [
     "PRESETS",
     "BatchState",
     "BatchStatus",
+    "Blend",
     "Client",
     "DeadLetter",
     "Deployment",
     "Failure",
     "Fetched",
+    "Masked",
     "Progress",
     "Purged",
     "Recovered",

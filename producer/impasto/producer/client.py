@@ -21,7 +21,16 @@ from impasto.producer.connection import Connection, connect_to
 from impasto.producer.fetch import Fetched
 from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovery
-from impasto.producer.request import Pairs, Request, Sources, Submission, as_sources, make_settings
+from impasto.producer.request import (
+    ContentSources,
+    Pairs,
+    Request,
+    Sources,
+    StyleSources,
+    Submission,
+    as_sources,
+    make_settings,
+)
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
@@ -69,9 +78,10 @@ class Client:
 
     def submit(
         self,
-        contents: Sources,
-        styles: Sources,
+        contents: ContentSources,
+        styles: StyleSources,
         *,
+        masks: Sources = (),
         preset: str | None = None,
         settings: StyleSettings | Mapping[str, Any] | None = None,
         name: str | None = None,
@@ -85,17 +95,22 @@ class Client:
     ) -> Submission:
         """Make a batch of every content with every style (or, zipped, of each content with its style).
 
-        Sources are files, folders, globs and `s3://bucket/prefix`. Local inputs are checked and uploaded,
-        those in S3 checked and read where they lie. `settings` are fields that replace the preset's, or whole
-        settings; the preset is `gallery` unless named. The same `token` within 30 days is the same batch:
-        nothing is then uploaded, and `created` is False. `priority`: 0 (served first) to 9.
+        Sources are files, folders, globs, `s3://bucket/prefix` and `store:prefix`. Local inputs are checked
+        and uploaded, those in S3 or in the store checked and read where they lie. A style may be a `Blend` of
+        several paintings. `masks` are sources too: a mask, white where the style applies, belongs to the
+        content of the same name and folder; `Masked` names one content with its mask. `settings` are fields
+        that replace the preset's, or whole settings; the preset is `gallery` unless named. The same `token`
+        within 30 days is the same batch: nothing is then uploaded, and `created` is False. `priority`: 0
+        (served first) to 9.
 
-        A bad input is in `rejected` and the rest goes on; with `strict`, or when nothing is left, nothing is
-        submitted and SubmissionRefused names them all. Raises BadSettings for settings that make no sense.
+        A bad input is in `rejected` and the rest goes on: without its blend if it is a painting of one,
+        without its content if it is a mask. With `strict`, or when nothing is left, nothing is submitted and
+        SubmissionRefused names them all. Raises BadSettings for settings that make no sense.
         """
         request = Request(
             contents=as_sources(contents),
             styles=as_sources(styles),
+            masks=as_sources(masks),
             settings=make_settings(self.deployment, settings, preset),
             name=name,
             owner=owner,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
+from impasto.producer.blends import Blend
+from impasto.producer.masks import Masked
 from impasto.producer.sources import Rejected
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NothingToSubmit
@@ -17,6 +20,9 @@ DEFAULT_PRESET: Final = "gallery"
 
 Pairs = Literal["product", "zip"]
 Sources = str | Path | Iterable[str | Path]
+ContentSources = str | Path | Masked | Iterable[str | Path | Masked]
+StyleSources = str | Path | Blend | Iterable[str | Path | Blend]
+_One = TypeVar("_One", str | Path, str | Path | Masked, str | Path | Blend)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Submission:
     """What came of a submission. `batch` is None after a dry run; `created` False when it was there already.
 
     `duplicates` counts inputs with the same bytes as another, `skipped` files in folders that are no
-    pictures; neither is known (0) of a batch that an earlier submission with the same token made.
+    pictures, `masks` contents that have one; none is known (0) of a batch that an earlier submission with the
+    same token made.
     """
 
     batch: str | None
@@ -35,6 +42,7 @@ class Submission:
     created: bool
     duplicates: int = 0
     skipped: int = 0
+    masks: int = 0
 
 
 class SubmissionRefused(NothingToSubmit):
@@ -52,9 +60,10 @@ class SubmissionRefused(NothingToSubmit):
 class Request:
     """What to submit; the fields are those of `Client.submit`."""
 
-    contents: tuple[str | Path, ...]
-    styles: tuple[str | Path, ...]
+    contents: tuple[str | Path | Masked, ...]
+    styles: tuple[str | Path | Blend, ...]
     settings: StyleSettings
+    masks: tuple[str | Path, ...] = ()
     name: str | None = None
     owner: str = ""
     priority: int = 5
@@ -70,14 +79,20 @@ class Request:
         for what, text in (("name", self.name), ("token", self.token)):
             if text is not None and not (1 <= len(text) <= 200 and text.isprintable()):
                 raise BadSettings(f"the {what} must have 1 to 200 printable characters")
-        for what, sources in (("contents", self.contents), ("styles", self.styles)):
-            if not sources:
+        for what, given in (("contents", len(self.contents)), ("styles", len(self.styles))):
+            if not given:
                 raise SubmissionRefused(f"no {what} were given")
+        blends = Counter(style.name for style in self.styles if isinstance(style, Blend))
+        for name, times in blends.items():
+            if times > 1:
+                raise BadSettings(f"{times} blends are called {name}: give each a name of its own")
 
 
-def as_sources(sources: Sources) -> tuple[str | Path, ...]:
+def as_sources(sources: _One | Iterable[_One]) -> tuple[_One, ...]:
     """One source or many, as a tuple."""
-    return (sources,) if isinstance(sources, str | Path) else tuple(sources)
+    if isinstance(sources, str | Path | Masked | Blend):
+        return (sources,)
+    return tuple(sources)
 
 
 def make_settings(

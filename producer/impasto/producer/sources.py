@@ -1,6 +1,6 @@
-"""From what people name (folders, files, globs, s3:// prefixes) to the single inputs that it stands for."""
+"""From what people name (folders, files, globs, s3:// and store: prefixes) to the single inputs in it."""
 
-# ruff: noqa: PTH111, PTH112, PTH116, PTH122, PTH207
+# ruff: noqa: PTH111, PTH112, PTH116, PTH120, PTH122, PTH207
 # A hundred thousand names are handled as text: as Path objects they take several times as long.
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ PICTURE_EXTENSIONS: Final = (
 """What is looked at in a folder. Not all of it can be decoded: what can't is named, never passed over."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_MAGIC = re.compile(r"[*?\[]")
 
 ListObjects = Callable[[str], Iterable[tuple[str, int]]]
-"""From `s3://bucket/folder` to address and size of every object below it, or of the object of that name."""
+"""From `s3://bucket/folder` or `store:folder` to address and size of every object below it, or of the object
+of that name.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,32 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One input that may be a picture: a file, or an object at `uri`, which stays where it lies."""
+    """One input that may be a picture: a file, or an object at `uri`, which stays where it lies.
+
+    `folder` is what its source names of its path: below it, names belong to the input. `mask` is a content's.
+    Of one that is `left_out`, since what belongs to it was rejected, only the place in its list is left.
+    """
 
     name: str
     size_bytes: int
     path: Path | None = None
     uri: str | None = None
+    folder: str = ""
+    mask: Candidate | None = None
+    left_out: bool = False
 
 
 @dataclass
 class Found:
-    """What the sources stand for, in their order; `skipped` counts files whose names are no pictures'."""
+    """What the sources stand for, in their order; `skipped` counts files whose names are no pictures'.
+
+    `folder` is that of the source under way.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     skipped: int = 0
+    folder: str = ""
 
 
 def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
@@ -115,8 +129,8 @@ def rejection(name: str, error: Exception) -> Rejected:
 def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
     if not text or "\0" in text:
         raise BadSettings("it is no name")
-    if text.startswith("s3://"):
-        _expand_s3(text, found, list_objects)
+    if text.startswith(("s3://", "store:")):
+        _expand_objects(text, found, list_objects)
         return
     if text.startswith("file:"):
         path = str(file_path(text))
@@ -126,8 +140,10 @@ def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
         path = os.path.expanduser(text)
     # A name with brackets may be a file's own name, so it is looked for before it is taken as a pattern.
     if os.path.lexists(path):
+        found.folder = path if os.path.isdir(path) else os.path.dirname(path)
         _add_named(path, found)
     elif glob.has_magic(path):
+        found.folder = os.path.dirname(_MAGIC.split(path, maxsplit=1)[0])
         _expand_glob(path, found)
     else:
         raise BadSettings("nothing is there")
@@ -145,7 +161,10 @@ def _add_named(path: str, found: Found) -> None:
 
 
 def _add_file(path: str, found: Found) -> None:
-    found.candidates.append(Candidate(readable(path), os.stat(path).st_size, path=Path(path)))
+    size_bytes = os.stat(path).st_size
+    found.candidates.append(
+        Candidate(readable(path), size_bytes, path=Path(path), folder=readable(found.folder))
+    )
 
 
 def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
@@ -194,8 +213,8 @@ def _expand_glob(pattern: str, found: Found) -> None:
             _walk(path, found, above=frozenset())
 
 
-def _expand_s3(text: str, found: Found, list_objects: ListObjects) -> None:
-    fixed = re.split(r"[*?\[]", text, maxsplit=1)[0]
+def _expand_objects(text: str, found: Found, list_objects: ListObjects) -> None:
+    fixed = _MAGIC.split(text, maxsplit=1)[0]
     pattern = text if fixed != text else None
     folder = fixed.rpartition("/")[0] if pattern is not None else text.rstrip("/")
     for uri, size_bytes in list_objects(folder):
@@ -205,7 +224,8 @@ def _expand_s3(text: str, found: Found, list_objects: ListObjects) -> None:
         if uri != text and (hidden or extension_of(uri) not in PICTURE_EXTENSIONS):
             found.skipped += 1
         else:
-            found.candidates.append(Candidate(uri, size_bytes, uri=uri))
+            above = uri.rpartition("/")[0] if uri == folder else folder
+            found.candidates.append(Candidate(uri, size_bytes, uri=uri, folder=above))
 
 
 def _matches(uri: str, pattern: str) -> bool:

@@ -14,14 +14,16 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from impasto.producer.blends import find_styles
 from impasto.producer.collect import Collected, Collector, OnProgress
 from impasto.producer.connection import Connection
+from impasto.producer.masks import find_contents
 from impasto.producer.request import Request, Submission, SubmissionRefused
-from impasto.producer.sources import Candidate, Found, Rejected, find
+from impasto.producer.sources import Rejected
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, ImpastoError
-from impasto.shared.jobs import BatchSpec, InputRef
+from impasto.shared.jobs import BatchSpec, Content, StyleRef
 from impasto.shared.ledger import BatchOpening
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
@@ -31,11 +33,15 @@ _ID_CHARACTERS: Final = 32  # of a name in its batch's id, which people read in 
 
 @dataclass(frozen=True)
 class _Lists:
-    contents: list[InputRef]
-    styles: list[InputRef]
+    contents: list[Content]
+    styles: list[StyleRef]
     rejected: tuple[Rejected, ...]
     duplicates: int
     skipped: int
+
+    @property
+    def masks(self) -> int:
+        return sum(content.mask is not None for content in self.contents)
 
 
 def check_only(
@@ -52,6 +58,7 @@ def check_only(
         False,
         lists.duplicates,
         lists.skipped,
+        lists.masks,
     )
 
 
@@ -92,6 +99,7 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
         True,
         lists.duplicates,
         lists.skipped,
+        lists.masks,
     )
 
 
@@ -115,37 +123,45 @@ def _collect(
         allowed_prefixes=deployment.input_prefixes,
         limit_bytes=deployment.max_input_bytes,
     )
-    found: dict[layout.InputList, Found] = {
-        "contents": find(request.contents, list_objects=reader.list),
-        "styles": find(request.styles, list_objects=reader.list),
-    }
-    # Styles are few: a mistake in them shows before the contents are read.
-    order: tuple[layout.InputList, ...] = ("styles", "contents")
-    rejected = [r for name in ("contents", "styles") for r in found[name].rejected]
+    contents = find_contents(request.contents, request.masks, list_objects=reader.list)
+    styles = find_styles(request.styles, list_objects=reader.list)
+    rejected = [*contents.rejected, *styles.rejected]
     zipped = request.pairs == "zip"
     if zipped:
-        _same_length(found["contents"].candidates, found["styles"].candidates, rejected)
+        _same_length(len(contents.candidates), len(styles.candidates), rejected)
     collector = Collector(deployment, store, reader, upload=upload)
-    collected: dict[layout.InputList, Collected] = {}
-    _refuse_if_empty("content", found["contents"].candidates, rejected)
-    _refuse_if_empty("style", found["styles"].candidates, rejected)
-    for name in order:
+    _refuse_if_empty("content", contents.candidates, rejected)
+    _refuse_if_empty("style", styles.candidates, rejected)
+    if request.masks and not any(candidate.mask is not None for candidate in contents.candidates):
+        # A folder's name with a letter wrong would otherwise cost a night of pictures styled whole.
+        raise SubmissionRefused(
+            f"no mask belongs to a content: {_inputs(len(rejected))} rejected; nothing was submitted",
+            tuple(rejected),
+        )
+
+    def admit(what: str, collected: Collected[Content] | Collected[StyleRef]) -> None:
+        rejected.extend(collected.rejected)
+        _refuse_if_empty(what, [*filter(None, collected.refs)], rejected)
         if request.strict and rejected:
             collector.upload = False
-        collected[name] = collector.collect(
-            name, found[name].candidates, keep_places=zipped, on_progress=on_progress
-        )
-        rejected += collected[name].rejected
-        _refuse_if_empty(name.removesuffix("s"), [*filter(None, collected[name].refs)], rejected)
-    contents, styles = collected["contents"], collected["styles"]
+
+    if request.strict and rejected:
+        collector.upload = False
+    # Styles are few: a mistake in them shows before the contents are read.
+    of_styles = collector.styles(styles.candidates, keep_places=zipped, on_progress=on_progress)
+    admit("style", of_styles)
+    of_contents = collector.contents(contents.candidates, keep_places=zipped, on_progress=on_progress)
+    admit("content", of_contents)
     if zipped:
         kept = [
-            (c, s) for c, s in zip(contents.refs, styles.refs, strict=True) if c is not None and s is not None
+            (c, s)
+            for c, s in zip(of_contents.refs, of_styles.refs, strict=True)
+            if c is not None and s is not None
         ]
         content_refs, style_refs = [c for c, _ in kept], [s for _, s in kept]
     else:
-        content_refs = [ref for ref in contents.refs if ref is not None]
-        style_refs = [ref for ref in styles.refs if ref is not None]
+        content_refs = [ref for ref in of_contents.refs if ref is not None]
+        style_refs = [ref for ref in of_styles.refs if ref is not None]
     _refuse_if_empty("pair", content_refs, rejected)
     if request.strict and rejected:
         raise SubmissionRefused(
@@ -156,16 +172,16 @@ def _collect(
         content_refs,
         style_refs,
         tuple(rejected),
-        contents.duplicates + styles.duplicates,
-        found["contents"].skipped + found["styles"].skipped,
+        of_contents.duplicates + of_styles.duplicates,
+        contents.skipped + styles.skipped,
     )
 
 
-def _same_length(contents: list[Candidate], styles: list[Candidate], rejected: list[Rejected]) -> None:
-    if len(contents) != len(styles):
+def _same_length(contents: int, styles: int, rejected: list[Rejected]) -> None:
+    if contents != styles:
         raise SubmissionRefused(
             f"zip pairs the first content with the first style and so on, but there are "
-            f"{len(contents)} contents and {len(styles)} styles; nothing was submitted",
+            f"{contents} contents and {styles} styles; nothing was submitted",
             tuple(rejected),
         )
 

@@ -132,6 +132,7 @@ def test_submit_answers_in_json(run: Run, photos: Path, paintings: Path) -> None
         "pairs": 6,
         "contents": 3,
         "styles": 2,
+        "masks": 0,
         "rejected": [{"input": f"{photos}/empty.jpg", "error": "the file is empty"}],
         "duplicates": 1,
         "skipped": 1,

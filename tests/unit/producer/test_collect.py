@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from impasto.producer.blends import Blend, find_styles
 from impasto.producer.collect import Collected, Collector, Progress
+from impasto.producer.masks import find_contents
 from impasto.producer.sources import find
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import StoreUnavailable
+from impasto.shared.jobs import BlendRef, Content, StyleRef
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.folder import FolderStore
 from impasto.shared.store.inputs import InputReader
@@ -42,12 +45,12 @@ def collect(
     upload: bool = True,
     keep_places: bool = False,
     progress: list[Progress] | None = None,
-) -> Collected:
+) -> Collected[Content]:
     reader = InputReader(store, limit_bytes=deployment.max_input_bytes)
     candidates = find([folder], list_objects=reader.list).candidates
     on_progress = None if progress is None else progress.append
     collector = Collector(deployment, store, reader, upload=upload)
-    return collector.collect("contents", candidates, keep_places=keep_places, on_progress=on_progress)
+    return collector.contents(candidates, keep_places=keep_places, on_progress=on_progress)
 
 
 def test_each_input_lies_in_the_store_under_its_digest_and_format(
@@ -188,7 +191,7 @@ def test_a_file_that_vanished_or_may_not_be_read_is_rejected_alone(
     reader = InputReader(store, limit_bytes=1000)
     candidates = find([photos], list_objects=reader.list).candidates
     (photos / "b.jpg").unlink()
-    collected = Collector(deployment, store, reader).collect("contents", candidates)
+    collected = Collector(deployment, store, reader).contents(candidates)
     assert [(Path(one.input).name, one.error) for one in collected.rejected] == [
         ("b.jpg", "No such file or directory")
     ]
@@ -212,3 +215,109 @@ def test_progress_counts_up_to_all_inputs_and_all_bytes(
     total = sum((photos / name).stat().st_size for name in ("a.PNG", "b.jpg", "deep/c.webp"))
     assert [step.items for step in progress] == [1, 2, 3]
     assert progress[-1] == Progress("contents", 3, 3, total, total)
+
+
+def masked(
+    photos: Path, masks: Path, deployment: Deployment, store: ObjectStore, *, keep_places: bool = False
+) -> Collected[Content]:
+    reader = InputReader(store, limit_bytes=deployment.max_input_bytes)
+    candidates = find_contents([photos], [masks], list_objects=reader.list).candidates
+    return Collector(deployment, store, reader).contents(candidates, keep_places=keep_places)
+
+
+def blended(
+    blends: list[Blend], deployment: Deployment, store: ObjectStore, *, upload: bool = True
+) -> Collected[StyleRef]:
+    reader = InputReader(store, limit_bytes=deployment.max_input_bytes)
+    candidates = find_styles(blends, list_objects=reader.list).candidates
+    return Collector(deployment, store, reader, upload=upload).styles(candidates)
+
+
+def test_a_mask_lies_in_the_store_under_its_digest_like_any_input(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    (tmp_path / "masks" / "deep").mkdir(parents=True)
+    (tmp_path / "masks" / "deep" / "c.png").write_bytes(data := make_picture(200))
+    collected = masked(photos, tmp_path / "masks", deployment, store)
+    masks = [ref.mask for ref in collected.refs if ref is not None]
+    assert [mask is not None for mask in masks] == [False, False, True]
+    assert masks[2] is not None
+    digest = hashlib.sha256(data).hexdigest()
+    assert (masks[2].sha256, masks[2].uri) == (digest, f"store:inputs/{digest}.png")
+    assert store.get(f"inputs/{digest}.png") == data
+
+
+def test_a_mask_that_does_not_fit_is_named_and_its_content_goes_with_it(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    masks = tmp_path / "masks"
+    (masks / "deep").mkdir(parents=True)
+    Image.new("L", (25, 16), 255).save(masks / "a.png")
+    Image.new("L", (24, 16), 0).save(masks / "b.png")
+    (masks / "deep" / "c.png").write_bytes(b"no picture")
+    collected = masked(photos, masks, deployment, store, keep_places=True)
+    assert collected.refs == [None, None, None]
+    reasons = {Path(one.input).name: one.error for one in collected.rejected}
+    assert "25 × 16 px, its content 24 × 16 px" in reasons["a.png"]
+    assert "black throughout" in reasons["b.png"]
+    assert "no picture" in reasons["c.png"]
+    for one, name in zip(collected.rejected, ("a.PNG", "b.jpg", "deep/c.webp"), strict=True):
+        assert one.error.endswith(f"{photos}/{name} is left out with it")
+    assert list(store.list("inputs/")) == []
+
+
+def test_a_bad_content_is_named_and_not_its_mask(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "b.png").write_bytes(make_picture(200))
+    (photos / "b.jpg").write_bytes(b"")
+    collected = masked(photos, tmp_path / "masks", deployment, store)
+    assert [Path(one.input).name for one in collected.rejected] == ["b.jpg"]
+    assert len(collected.refs) == 2
+
+
+def test_equal_photographs_under_other_masks_are_other_contents(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    (tmp_path / "masks").mkdir()
+    (photos / "z.jpg").write_bytes((photos / "b.jpg").read_bytes())
+    (tmp_path / "masks" / "z.png").write_bytes(make_picture(200))
+    collected = masked(photos, tmp_path / "masks", deployment, store)
+    assert (len(collected.refs), collected.duplicates) == (4, 0)
+
+
+def test_a_blend_has_all_its_paintings_with_their_weights(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    blend = Blend("dusk", {photos / "a.PNG": 0.7, photos / "b.jpg": 0.3})
+    (ref,) = blended([blend], deployment, store).refs
+    assert isinstance(ref, BlendRef)
+    assert (ref.name, ref.slug) == ("dusk", "dusk")
+    assert [(Path(one.name).name, one.weight) for one in ref.blend] == [("a.PNG", 0.7), ("b.jpg", 0.3)]
+    for painting in ref.blend:
+        data = store.get(painting.uri.removeprefix("store:"))
+        assert hashlib.sha256(data).hexdigest() == painting.sha256
+
+
+def test_a_bad_painting_rejects_its_blend_by_name_and_no_other(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    (photos / "b.jpg").write_bytes(b"no picture")
+    bad = Blend("dusk", {photos / "a.PNG": 1, photos / "b.jpg": 1})
+    good = Blend("dawn", {photos / "a.PNG": 1, photos / "deep" / "c.webp": 1})
+    collected = blended([bad, good], deployment, store)
+    assert [ref.name for ref in collected.refs if ref is not None] == ["dawn"]
+    (rejected,) = collected.rejected
+    assert rejected.input == "dusk"
+    assert f"{photos}/b.jpg: this is no picture" in rejected.error
+
+
+def test_blends_and_single_styles_have_slugs_of_their_own(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    reader = InputReader(store, limit_bytes=deployment.max_input_bytes)
+    sources = [photos / "a.PNG", Blend("a", {photos / "b.jpg": 1, photos / "deep": 2})]
+    candidates = find_styles(sources, list_objects=reader.list).candidates
+    refs = Collector(deployment, store, reader).styles(candidates).refs
+    assert [ref.slug for ref in refs if ref is not None] == ["a", "a-2"]

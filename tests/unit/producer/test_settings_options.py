@@ -39,6 +39,12 @@ def test_size_and_steps_are_settings_like_any_other() -> None:
     assert parse_settings(300, 20, ["seed=1"]) == {"size_px": 300, "steps": 20, "seed": 1}
 
 
+def test_a_preview_is_a_setting_and_not_said_twice() -> None:
+    assert parse_settings(1024, None, [], preview=True) == {"size_px": 1024, "preview_px": 256}
+    with pytest.raises(BadSettings, match="preview_px is set twice"):
+        parse_settings(None, None, ["preview_px=128"], preview=True)
+
+
 @pytest.mark.parametrize(
     ("assignments", "word"),
     [
@@ -107,6 +113,7 @@ def test_the_names_of_layers_are_those_that_the_engine_has(network: str) -> None
         ("--contents=a b --styles x y --size 9", "--contents=a --contents b --styles x --styles y --size 9"),
         ("-c a -c b -s x -w", "-c a -c b -s x -w"),
         ("--size 9 extra", "--size 9 extra"),
+        ("-c a -s x --masks m n --blend d=e:1 f", "-c a -s x --masks m --masks n --blend d=e:1 f"),
     ],
 )
 def test_contents_and_styles_take_all_that_a_shell_makes_of_a_glob(typed: str, meant: str) -> None:

@@ -151,6 +151,25 @@ def test_s3_folders_objects_and_globs(source: str, expected: list[str], skipped:
     assert (result.skipped, result.rejected) == (skipped, [])
 
 
+def test_what_lies_in_the_store_is_found_by_its_place_there() -> None:
+    bucket = {"store:outputs/june/a__x.png": 1, "store:outputs/june/a__x.json": 2, "store:inputs/b.png": 3}
+    result = found("store:outputs/june/", "store:inputs/b.png", bucket=bucket)
+    assert [(one.uri, one.folder) for one in result.candidates] == [
+        ("store:outputs/june/a__x.png", "store:outputs/june"),
+        ("store:inputs/b.png", "store:inputs"),
+    ]
+    assert (result.skipped, result.rejected) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [("", ""), ("/", ""), ("/b.jpg", ""), ("/*.jpg", ""), ("/deep/*", "/deep"), ("/d*/*.webp", "")],
+)
+def test_each_input_knows_the_folder_that_its_source_named(photos: Path, source: str, folder: str) -> None:
+    result = found(f"{photos}{source}")
+    assert {one.folder.removesuffix("/") for one in result.candidates} == {f"{photos}{folder}"}
+
+
 def test_a_store_that_does_not_answer_is_no_fault_of_the_source() -> None:
     def down(url: str) -> Iterator[tuple[str, int]]:
         raise StoreUnavailable(f"{url} does not answer")

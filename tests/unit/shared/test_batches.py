@@ -10,7 +10,7 @@ import pytest
 from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
 from impasto.shared.errors import ObjectMissing, StoreRefused, Transient
-from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, InputRef
+from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, BlendRef, Content, InputRef, Painting
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store.folder import FolderStore
 
@@ -56,6 +56,47 @@ def test_a_list_that_is_not_as_long_as_the_spec_says_leaves_no_spec(files: Batch
         files.write(spec(3, 1), inputs("c", 2), inputs("s", 1))
     with pytest.raises(ObjectMissing, match="never written"):
         files.spec("b")
+
+
+def test_masks_and_blends_are_in_the_lists_and_jobs_have_them(files: BatchFiles) -> None:
+    mask, *paintings = inputs("x", 3)
+    plain, other = inputs("c", 2)
+    blend = BlendRef(
+        name="dusk",
+        slug="dusk",
+        blend=tuple(Painting(**dict(ref), weight=n + 1) for n, ref in enumerate(paintings)),
+    )
+    style = inputs("s", 1)[0]
+    files.write(spec(2, 2), [Content(**dict(plain), mask=mask), other], [blend, style])
+    again = BatchFiles(files.store)
+    assert [(job.content, job.mask, job.style) for job in again.jobs("b")] == [
+        (plain, mask, blend),
+        (plain, mask, style),
+        (other, None, blend),
+        (other, None, style),
+    ]
+
+
+def test_lists_without_masks_and_blends_are_what_they_were_before_there_were_any(files: BatchFiles) -> None:
+    files.write(spec(1, 1), [Content(**dict(inputs("c", 1)[0]))], inputs("s", 1))
+    for name, kind in (("contents", "c"), ("styles", "s")):
+        line = json.loads(files.store.get(f"batches/b/{name}/00000.jsonl"))
+        assert line == {
+            "uri": f"store:inputs/{kind}0.png",
+            "name": f"{kind}0",
+            "slug": f"{kind}0",
+            "sha256": None,
+            "size_bytes": None,
+        }
+
+
+@pytest.mark.parametrize("name", ["contents", "styles"])
+def test_a_list_of_a_newer_impasto_waits_too(files: BatchFiles, name: str) -> None:
+    files.write(spec(1, 1), inputs("c", 1), inputs("s", 1))
+    line = b'{"uri": "s3://a/b", "a_field_of_tomorrow": 1}\n'
+    files.store.put(f"batches/b/{name}/00000.jsonl", line, content_type="application/jsonl")
+    with pytest.raises(Transient, match="another version of Impasto"):
+        BatchFiles(files.store).job("b", 0)
 
 
 @pytest.mark.parametrize("fields", [{"version": 2}, {"a_field_of_tomorrow": 1}])

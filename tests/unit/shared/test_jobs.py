@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from impasto.shared import jobs
 from impasto.shared.errors import BadMessage
-from impasto.shared.jobs import BatchSpec, InputRef, PairJob, fingerprint
+from impasto.shared.jobs import (
+    LARGEST_WEIGHT,
+    LEAST_WEIGHT,
+    MAX_PAINTINGS,
+    BatchSpec,
+    BlendRef,
+    Content,
+    InputRef,
+    Painting,
+    PairJob,
+    StyleRef,
+    fingerprint,
+    weighted,
+)
 from impasto.shared.names import slugify
 from impasto.shared.settings import StyleSettings
 
@@ -30,12 +45,32 @@ def refs(draw: st.DrawFn) -> InputRef:
     )
 
 
-@given(refs(), refs(), st.integers(0, 2**31), st.integers(16, 4096))
-def test_a_job_survives_the_wire(content: InputRef, style: InputRef, pair: int, size_px: int) -> None:
-    job = PairJob(
-        batch="b-1", pair=pair, content=content, style=style, settings=StyleSettings(size_px=size_px)
-    )
+weights = st.floats(LEAST_WEIGHT, LARGEST_WEIGHT)
+
+
+@st.composite
+def blends(draw: st.DrawFn) -> BlendRef:
+    name = draw(texts)
+    paintings = draw(st.lists(st.tuples(refs(), weights), min_size=1, max_size=MAX_PAINTINGS))
+    blend = tuple(Painting(**dict(ref), weight=weight) for ref, weight in paintings)
+    return BlendRef(name=name, slug=slugify(name), blend=blend)
+
+
+@given(refs(), refs() | blends(), st.none() | refs(), st.integers(0, 2**31), st.integers(16, 4096))
+def test_a_job_survives_the_wire(
+    content: InputRef, style: StyleRef, mask: InputRef | None, pair: int, size_px: int
+) -> None:
+    settings = StyleSettings(size_px=size_px)
+    job = PairJob(batch="b-1", pair=pair, content=content, style=style, mask=mask, settings=settings)
     assert PairJob.from_wire(json.loads(json.dumps(job.to_wire()))) == job
+
+
+@given(refs(), st.none() | refs())
+def test_a_content_survives_its_line_with_its_mask(content: InputRef, mask: InputRef | None) -> None:
+    line = Content(**dict(content), mask=mask)
+    assert Content.model_validate_json(line.model_dump_json()) == line
+    assert line.picture() == content
+    assert ("mask" in json.loads(line.model_dump_json())) == (mask is not None)
 
 
 def test_a_foreign_producer_needs_to_give_two_addresses_only() -> None:
@@ -66,6 +101,14 @@ def test_a_foreign_producer_may_name_a_preset_and_what_differs() -> None:
         ({"content": "a", "style": "b", "settings": {"stepz": 3}}, "stepz"),
         ({"content": {"uri": "a", "slug": "../../x"}, "style": "b"}, "slug"),
         ({"content": "a", "style": "b", "batch": "../x"}, "batch"),
+        ({"content": "a", "style": "b", "mask": {"name": "m"}}, "mask"),
+        ({"content": "a", "style": {"blend": []}}, "blend"),
+        ({"content": "a", "style": {"blend": "b"}}, "blend"),
+        ({"content": "a", "style": {"blend": ["b"] * 9}}, "blend"),
+        ({"content": "a", "style": {"blend": ["b"], "uri": "c"}}, "uri"),
+        ({"content": "a", "style": {"blend": ["b"], "slug": "../x"}}, "slug"),
+        ({"content": "a", "style": {"blend": [{"uri": "b", "weight": 0}]}}, "weight"),
+        ({"content": "a", "style": {"blend": [{"uri": "b", "weight": float("nan")}]}}, "weight"),
     ],
 )
 def test_a_message_that_is_no_job_is_told_what_is_wrong_in_one_line(body: Any, named: str) -> None:
@@ -73,6 +116,69 @@ def test_a_message_that_is_no_job_is_told_what_is_wrong_in_one_line(body: Any, n
         PairJob.from_wire(body)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_producer_names_a_blend_by_its_paintings_alone() -> None:
+    blend = {"blend": ["s3://art/night.png", {"uri": "s3://art/wood cut.png", "weight": 3}]}
+    job = PairJob.from_wire({"content": "s3://a/cat.jpg", "style": blend, "mask": "s3://a/mask.png"})
+    assert job.style.name == "night.png + wood cut.png"
+    assert job.output_stem == "cat__night_wood_cut"
+    assert [(ref.uri, weight) for ref, weight in weighted(job.style)] == [
+        ("s3://art/night.png", 1),
+        ("s3://art/wood cut.png", 3),
+    ]
+    assert job.mask is not None
+    assert job.mask.name == "mask.png"
+    named = PairJob.from_wire({"content": "s3://a/cat.jpg", "style": {**blend, "name": "at dusk"}})
+    assert named.output_stem == "cat__at_dusk"
+
+
+class FixedSettings(StyleSettings):
+    """Settings whose digest no new field changes."""
+
+    def digest(self) -> str:
+        return "5" * 64
+
+
+def test_without_blend_and_mask_fingerprint_and_wire_are_what_they_were_before_there_were_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "ENGINE_VERSION", "1")
+    before = "65d94058786cd491dbafbb88862dbba5483ac06bf86dd2a192d099eb65d86c3c"
+    assert fingerprint("1" * 64, "2" * 64, FixedSettings()) == before
+    assert fingerprint("1" * 64, [("2" * 64, 0.3)], FixedSettings()) == before
+    wire = PairJob.from_wire({"content": "s3://a/b", "style": "s3://c/d"}).to_wire()
+    assert list(wire) == ["version", "batch", "pair", "content", "style", "settings", "id"]
+    assert list(wire["content"]) == ["uri", "name", "slug", "sha256", "size_bytes"]
+    assert wire["content"].keys() == wire["style"].keys()
+
+
+def test_a_blend_and_a_mask_have_the_fingerprint_that_results_in_stores_carry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "ENGINE_VERSION", "1")
+    blend = [("2" * 64, 3.0), ("3" * 64, 1.0)]
+    made = fingerprint("1" * 64, blend, FixedSettings(), mask_sha256="4" * 64)
+    text = "\n".join(["1" * 64, f"{'2' * 64}:0.75 {'3' * 64}:0.25", "5" * 64, "1", f"mask {'4' * 64}"])
+    assert made == hashlib.sha256(text.encode()).hexdigest()
+
+
+@given(st.lists(st.tuples(digests, st.integers(1, 100)), min_size=2, max_size=MAX_PAINTINGS), digests)
+def test_a_blends_fingerprint_changes_with_each_painting_and_share_and_not_with_the_weights_scale(
+    blend: list[tuple[str, int]], other: str
+) -> None:
+    settings = StyleSettings()
+
+    def of(changed: list[tuple[str, int]], mask: str | None = None) -> str:
+        return fingerprint("1" * 64, changed, settings, mask_sha256=mask)
+
+    (first, weight), *rest = blend
+    assert of([(sha256, 2 * weight) for sha256, weight in blend]) == of(blend)
+    assert of([(first, weight + 1), *rest]) != of(blend)
+    assert of(rest) != of(blend)
+    assert of(blend, other) != of(blend)
+    if other != first:
+        assert of([(other, weight), *rest]) != of(blend)
 
 
 def test_equal_jobs_have_one_digest_and_an_id_tells_them_apart() -> None:

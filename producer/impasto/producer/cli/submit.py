@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from impasto.producer.cli.answers import as_json
+from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
 from impasto.producer.cli.screen import Screen, counted, interruptible
 from impasto.producer.cli.watch import follow
@@ -20,11 +21,18 @@ from impasto.producer.sources import Rejected
 from impasto.shared.errors import BadSettings
 from impasto.shared.settings import PRESETS, StyleSettings
 
-_MANY: Final = {"--contents": "--contents", "-c": "--contents", "--styles": "--styles", "-s": "--styles"}
+_MANY: Final = {
+    "--contents": "--contents",
+    "-c": "--contents",
+    "--styles": "--styles",
+    "-s": "--styles",
+    "--masks": "--masks",
+}
+PREVIEW_PX: Final = 256
 
 
 class ManyValues(TyperCommand):
-    """Lets `--contents` and `--styles` take all that follows, as a shell makes of `--contents *.jpg`."""
+    """Lets `--contents`, `--styles` and `--masks` take all that follows, as a shell makes of `-c *.jpg`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, repeat_options(args))
@@ -60,8 +68,25 @@ def submit(
         ),
     ],
     styles: Annotated[
-        list[str], typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more.")
-    ],
+        list[str] | None,
+        typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more."),
+    ] = None,
+    blend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--blend",
+            metavar="NAME=PATH:WEIGHT,…",
+            help="One more style, of several paintings; as often as needed.",
+        ),
+    ] = None,
+    masks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--masks",
+            help="Where the style applies: white there, black where the photograph stays; each named and "
+            "sized as its photograph.",
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -72,6 +97,14 @@ def submit(
     size: Annotated[
         int | None, typer.Option(metavar="PIXELS", help="Longer side of the results; also --set size_px=.")
     ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help=f"A small picture, soon, that shows what the full size would give; also --set "
+            f"preview_px={PREVIEW_PX}.",
+        ),
+    ] = False,
     steps: Annotated[
         int | None, typer.Option(help="Steps of the optimisation at full size; also --set steps=.")
     ] = None,
@@ -101,14 +134,17 @@ def submit(
     quiet: QuietOption = False,
     no_progress: NoProgressOption = False,
 ) -> None:
-    """Make a batch: every photograph with every painting.
+    """Make a batch: every photograph with every painting and every blend of paintings.
 
     Each input is checked first. A bad one is named with its reason and the rest goes on; --strict refuses
     instead. What is in S3 already is read where it lies, the rest is uploaded once.
     """
     from impasto.producer.client import Client
 
-    settings = parse_settings(size, steps, set_ or ())
+    if not styles and not blend:
+        raise typer.BadParameter("give --styles, or --blend, or both")
+    blends = parse_blends(blend or ())
+    settings = parse_settings(size, steps, set_ or (), preview=preview)
     screen = Screen(quiet=quiet, progress=not no_progress)
     with Client() as client:
         stands = "nothing was submitted; what was uploaded already is not uploaded again next time"
@@ -116,7 +152,8 @@ def submit(
             with interruptible(stands), screen.transfer() as on_progress:
                 submission = client.submit(
                     contents,
-                    styles,
+                    [*(styles or ()), *blends],
+                    masks=masks or (),
                     preset=preset,
                     settings=settings,
                     name=name,
@@ -142,13 +179,17 @@ def submit(
             screen.note(f"watch it: impasto watch {submission.batch}")
 
 
-def parse_settings(size: int | None, steps: int | None, assignments: Sequence[str]) -> dict[str, Any]:
+def parse_settings(
+    size: int | None, steps: int | None, assignments: Sequence[str], *, preview: bool = False
+) -> dict[str, Any]:
     """The fields to replace in the preset. Raises BadSettings for what is no assignment, or one too many."""
     fields: dict[str, Any] = {}
     if size is not None:
         fields["size_px"] = size
     if steps is not None:
         fields["steps"] = steps
+    if preview:
+        fields["preview_px"] = PREVIEW_PX
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip().replace("-", "_")
@@ -198,6 +239,7 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
                 "pairs": submission.pairs,
                 "contents": submission.contents,
                 "styles": submission.styles,
+                "masks": submission.masks,
                 "rejected": _rejected_fields(submission.rejected),
                 "duplicates": submission.duplicates,
                 "skipped": submission.skipped,
@@ -207,7 +249,8 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
         )
         return
     contents, styles = counted(submission.contents, "content"), counted(submission.styles, "style")
-    matrix = f"{counted(submission.pairs, 'pair')} ({contents}, {styles})"
+    masked = f", {submission.masks:,} of them masked" if submission.masks else ""
+    matrix = f"{counted(submission.pairs, 'pair')} ({contents}{masked}, {styles})"
     if dry_run:
         typer.echo(f"dry run: {matrix}; nothing was submitted")
     elif submission.created:

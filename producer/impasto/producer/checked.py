@@ -1,0 +1,87 @@
+"""Candidates that were found good, and the references that a batch's lists have of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from impasto.shared.jobs import BlendRef, Content, InputRef, Painting, StyleRef
+from impasto.shared.names import SlugSet, slugify
+
+_Ref = TypeVar("_Ref", bound=StyleRef, covariant=True)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A candidate that is a picture, where it lies in the end."""
+
+    name: str
+    uri: str
+    sha256: str
+    size_bytes: int
+
+    def ref(self, slug: str | None = None) -> InputRef:
+        """`slug` matters where the input names outputs."""
+        return InputRef(
+            uri=self.uri,
+            name=self.name,
+            slug=slug or slugify(self.name),
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+        )
+
+
+class Checked(Protocol[_Ref]):
+    """What a candidate has become. Of two with the same `identity` one would be made twice."""
+
+    @property
+    def identity(self) -> object: ...
+
+    def ref(self, slugs: SlugSet) -> _Ref:
+        """As a list of the batch has it, under a slug of its own."""
+
+
+@dataclass(frozen=True)
+class CheckedContent:
+    """A content, with its mask if it has one."""
+
+    picture: Kept
+    mask: Kept | None
+
+    @property
+    def identity(self) -> object:
+        return self.picture.sha256, None if self.mask is None else self.mask.sha256
+
+    def ref(self, slugs: SlugSet) -> Content:
+        mask = None if self.mask is None else self.mask.ref()
+        return Content(**dict(self.picture.ref(slugs.give(self.picture.name))), mask=mask)
+
+
+@dataclass(frozen=True)
+class CheckedStyle:
+    """A style of a single picture."""
+
+    picture: Kept
+
+    @property
+    def identity(self) -> object:
+        return self.picture.sha256
+
+    def ref(self, slugs: SlugSet) -> InputRef:
+        return self.picture.ref(slugs.give(self.picture.name))
+
+
+@dataclass(frozen=True)
+class CheckedBlend:
+    """A blend, all of whose paintings are pictures."""
+
+    name: str
+    paintings: tuple[tuple[Kept, float], ...]
+
+    @property
+    def identity(self) -> object:
+        return tuple((painting.sha256, weight) for painting, weight in self.paintings)
+
+    def ref(self, slugs: SlugSet) -> BlendRef:
+        paintings = (Painting(**dict(kept.ref()), weight=weight) for kept, weight in self.paintings)
+        return BlendRef(name=self.name, slug=slugs.give(self.name), blend=tuple(paintings))
