@@ -12,9 +12,15 @@ from importlib import resources
 from itertools import product
 
 import numpy as np
+import torch
 from PIL import Image
 
 from impasto.producer.demo.painter import MANNERS, paint
+from impasto.worker.engine import Network, StyleSettings, TargetCache
+from impasto.worker.engine.images import shrunk, to_tensor
+from impasto.worker.engine.objective import Objective
+from impasto.worker.engine.scales import scales, style_px
+from impasto.worker.engine.targets import compute_targets
 
 Size = tuple[int, int]
 Kind = Callable[[np.random.Generator, Size], Image.Image]
@@ -58,6 +64,14 @@ def odd_pairs(size_px: int, seed: int = 0) -> list[OddPair]:
         look = KINDS[style](rng, _size(rng, size_px))
         pairs.append(OddPair(f"{name} × {style}", KINDS[content](rng, size), look))
     return pairs
+
+
+def rescored(pair: OddPair, settings: StyleSettings, network: Network, picture: Image.Image) -> float:
+    """The loss of a finished picture of 8 bits, evaluated anew."""
+    scale = scales(settings, pair.content.size)[-1]
+    look = shrunk(pair.style, style_px(settings, scale, pair.content.size, max(pair.style.size)))
+    aims = compute_targets(pair.content, look, settings, network, torch.float32, TargetCache())
+    return Objective(aims, settings, network, torch.float32)(to_tensor(picture, network.device)).total
 
 
 def _size(rng: np.random.Generator, size_px: int) -> Size:

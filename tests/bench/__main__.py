@@ -16,8 +16,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="128 px instead of 256 px, fewer workers")
     parser.add_argument("--size-px", type=int, help="side of the pictures of the whole runs")
     parser.add_argument("--pairs", type=int, default=6, help="how many pairs, 1 to 8")
+    parser.add_argument("--robust", action="store_true", help="only whether any of forty odd pairs diverges")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where the files go")
     options = parser.parse_args()
+    if options.robust:
+        from tests.bench.robust import write as write_robust
+
+        write_robust(options.out)
+        return
     if options.only != "queue":
         measure_engine(options)
     if options.only != "engine":

@@ -5,16 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 from PIL import Image
 
 from impasto.shared.settings import StyleSettings
-from impasto.worker.engine import Network, StyleResult, TargetCache, stylize
-from impasto.worker.engine.images import shrunk, to_tensor
-from impasto.worker.engine.objective import Objective
-from impasto.worker.engine.scales import scales, style_px
-from impasto.worker.engine.targets import compute_targets
-from odd_pairs import KINDS, OddPair, odd_pairs
+from impasto.worker.engine import Network, StyleResult, stylize
+from odd_pairs import KINDS, OddPair, odd_pairs, rescored
 from unit.engine.reference import painted
 
 COUNT = 40
@@ -39,14 +34,6 @@ def test_there_are_forty_pairs_of_each_kind_with_each_and_the_seed_makes_them(pa
     assert any(a.content.tobytes() != b.content.tobytes() for a, b in zip(pairs, other, strict=True))
 
 
-def _rescored(pair: OddPair, settings: StyleSettings, network: Network, picture: Image.Image) -> float:
-    """The loss of a finished picture of 8 bits, by itself."""
-    scale = scales(settings, pair.content.size)[-1]
-    look = shrunk(pair.style, style_px(settings, scale, pair.content.size, max(pair.style.size)))
-    aims = compute_targets(pair.content, look, settings, network, torch.float32, TargetCache())
-    return Objective(aims, settings, network, torch.float32)(to_tensor(picture, network.device)).total
-
-
 def _assert_sound(result: StyleResult, size: tuple[int, int]) -> None:
     for step in result.losses:
         assert all(math.isfinite(part) for part in (step.content, step.style, step.tv, step.total))
@@ -65,7 +52,7 @@ def test_no_odd_pair_diverges_and_the_best_picture_is_kept(
     settings = StyleSettings.preset(**manner, size_px=48, steps=6, precision="float32")
     result = stylize(pair.content, pair.style, settings, network)
     _assert_sound(result, pair.content.size)
-    answer = _rescored(pair, settings, network, result.image)
+    answer = rescored(pair, settings, network, result.image)
     assert answer <= result.losses[0].total * 1.001, pair.name
     assert answer == pytest.approx(result.losses[-1].total, rel=0.05), pair.name
 
