@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
+import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.producer import Blend, Client
 from impasto.shared import layout
-from impasto.shared.jobs import TASK_NAME, fingerprint
-from impasto.shared.ledger import BatchState
+from impasto.shared.jobs import TASK_NAME, BatchSpec, BlendRef, InputRef, Painting, StyleRef, fingerprint
+from impasto.shared.ledger import BatchOpening, BatchState
 from impasto.shared.metadata import BlendRecord, OutputMetadata
 from impasto.shared.settings import StyleSettings
 from servers import RedisServer
@@ -142,3 +147,101 @@ def test_a_mask_that_cannot_be_fails_its_pair_by_name(
     assert failure.kind == "bad_picture"
     assert failure.message.startswith("stencil.png: ")
     assert reason in failure.message
+
+
+def opened(stage: Stage, contents: list[InputRef], styles: list[StyleRef]) -> str:
+    """A batch of what nobody checked, over."""
+    batch = f"unchecked-{uuid.uuid4().hex[:8]}"
+    spec = BatchSpec(
+        batch=batch,
+        name=batch,
+        created_at=datetime.now(UTC),
+        contents=len(contents),
+        styles=len(styles),
+        settings=QUICK,
+    )
+    stage.files.write(spec, contents, styles)
+    stage.ledger.open(BatchOpening(batch, spec.total, batch))
+    stage.dispatcher.advance(batch)
+    eventually(lambda: stage.is_over(batch), what="the batch")
+    return batch
+
+
+def test_a_bad_painting_fails_the_pairs_of_its_blend_and_no_others(
+    stage: Stage, worker: WorkerProcess
+) -> None:
+    contents = [stage.upload(png(picture(n, SIZE)), f"c{n}.png", f"c{n}") for n in (20, 21)]
+    good = stage.upload(png(picture(22)), "good.png", "good")
+    bad = stage.upload(b"no picture", "bad.png", "bad")
+
+    def blend(name: str, *refs: InputRef) -> BlendRef:
+        return BlendRef(name=name, slug=name, blend=tuple(Painting(**dict(ref)) for ref in refs))
+
+    batch = opened(stage, contents, [blend("spoilt", good, bad), blend("whole", good, contents[0]), good])
+    status = stage.ledger.status(batch)
+    assert (status.done, status.failed) == (4, 2)
+    failures = list(stage.ledger.failures(batch))
+    assert {failure.pair for failure in failures} == {0, 3}
+    assert {failure.style for failure in failures} == {"spoilt"}
+    assert all(failure.message.startswith("bad.png: ") for failure in failures)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs in folders, masks of some of them, paintings; of each, one that will not do."""
+    folder = tmp_path_factory.mktemp("pictures")
+    files = {
+        "photos/harbour.png": png(picture(30, SIZE)),
+        "photos/2026/cat.png": png(picture(31, SIZE)),
+        "photos/2026/dog.png": png(picture(32, SIZE)),
+        "masks/harbour.png": png(left_half(SIZE)),
+        "masks/2026/dog.png": png(left_half((9, 9))),
+        "masks/2026/cow.png": png(left_half(SIZE)),
+        "paintings/night.png": png(picture(33, SIZE)),
+        "paintings/wood.png": png(picture(34, SIZE)),
+        "paintings/torn.png": png(picture(35, SIZE))[:100],
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_batch_of_blends_and_masks_is_made_fetched_and_after_the_loss_of_redis_recovered(
+    stage: Stage, worker: WorkerProcess, pictures: Path, tmp_path: Path
+) -> None:
+    night, wood, torn = (pictures / "paintings" / f"{name}.png" for name in ("night", "wood", "torn"))
+    with Client(stage.deployment) as client:
+        submission = client.submit(
+            pictures / "photos",
+            [night, Blend("dusk", {night: 3, wood: 1}), Blend("ruin", {night: 1, torn: 1})],
+            masks=pictures / "masks",
+            settings=QUICK,
+        )
+        rejected = {one.input.removeprefix(f"{pictures}/"): one.error for one in submission.rejected}
+        assert set(rejected) == {"ruin", "masks/2026/dog.png", "masks/2026/cow.png"}
+        assert "torn.png" in rejected["ruin"]
+        assert "2026/dog.png is left out" in rejected["masks/2026/dog.png"]
+        counts = (submission.contents, submission.masks, submission.styles, submission.pairs)
+        assert counts == (2, 1, 2, 4)
+        batch = str(submission.batch)
+        assert client.wait(batch, 60).state is BatchState.DONE
+        fetched = client.fetch(batch, tmp_path)
+        assert (fetched.fetched, fetched.missing, fetched.problems) == (4, 0, ())
+        told = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*__*.json")}
+        assert set(told) == {"harbour__night", "harbour__dusk", "cat__night", "cat__dusk"}
+        for name, metadata in told.items():
+            with Image.open(tmp_path / f"{name}.png") as image:
+                image.load()
+            assert ("mask" in metadata) == name.startswith("harbour")
+            assert ("blend" in metadata["style"]) == name.endswith("dusk")
+        weights = {Path(one["name"]).name: one["weight"] for one in told["cat__dusk"]["style"]["blend"]}
+        assert weights == {"night.png": 3, "wood.png": 1}
+        eventually(lambda: stage.store.head(layout.report_key(batch, "json")) is not None, what="the report")
+        report = json.loads(stage.store.get(layout.report_key(batch, "json")))
+        assert [Path(pair["style"]).name for pair in report["pairs"]] == ["night.png", "dusk"] * 2
+
+        for key in stage.client.scan_iter(f"{{{stage.deployment.namespace}}}:*"):
+            stage.client.delete(key)
+        (recovered,) = client.recover([batch]).recovered
+        assert (recovered.total, recovered.done, recovered.state) == (4, 4, BatchState.DONE)
