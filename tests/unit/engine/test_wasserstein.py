@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.worker.engine import Network, StyleSettings, TargetCache, stylize
-from impasto.worker.engine.objective import Evaluation, Objective
+from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.statistics import (
     Moments,
     MomentSums,
@@ -19,6 +19,7 @@ from impasto.worker.engine.statistics import (
     style_compute,
 )
 from impasto.worker.engine.targets import Targets, compute_targets
+from impasto.worker.engine.terms import Evaluation
 from impasto.worker.engine.tiled import TiledObjective, style_sums, tiled_targets
 from impasto.worker.engine.wasserstein import BLUR, Gaussian, gaussian, wasserstein_loss
 from unit.engine.reference import Array, Double, agree, painted, tensor
