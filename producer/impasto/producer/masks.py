@@ -33,14 +33,15 @@ def find_contents(
     styled whole it would be what nobody asked for. Raises as `find`.
     """
     found = Found()
+    plain: list[str | Path] = []
     for source in contents:
         if isinstance(source, Masked):
+            found.add(find(plain, list_objects=list_objects))
+            plain = []
             _add_masked(source, found, list_objects)
         else:
-            one = find([source], list_objects=list_objects)
-            found.candidates += one.candidates
-            found.rejected += one.rejected
-            found.skipped += one.skipped
+            plain.append(source)
+    found.add(find(plain, list_objects=list_objects))
     of_masks = find(masks, list_objects=list_objects)
     found.rejected += of_masks.rejected
     found.skipped += of_masks.skipped

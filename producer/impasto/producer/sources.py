@@ -80,6 +80,12 @@ class Found:
     skipped: int = 0
     folder: str = ""
 
+    def add(self, other: Found) -> None:
+        """Behind what is here already."""
+        self.candidates += other.candidates
+        self.rejected += other.rejected
+        self.skipped += other.skipped
+
 
 def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
     """All single inputs, folders and globs in sorted order; a source that gives none is rejected itself.
@@ -140,7 +146,6 @@ def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
         path = os.path.expanduser(text)
     # A name with brackets may be a file's own name, so it is looked for before it is taken as a pattern.
     if os.path.lexists(path):
-        found.folder = path if os.path.isdir(path) else os.path.dirname(path)
         _add_named(path, found)
     elif glob.has_magic(path):
         found.folder = os.path.dirname(_MAGIC.split(path, maxsplit=1)[0])
@@ -153,10 +158,12 @@ def _add_named(path: str, found: Found) -> None:
     """What was named by itself: refused where a folder's file would only be counted."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
+        found.folder = path
         _walk(path, found, above=frozenset())
     elif not stat.S_ISREG(mode):
         raise BadSettings("it is neither a file nor a folder")
     else:
+        found.folder = os.path.dirname(path)
         _add_file(path, found)
 
 

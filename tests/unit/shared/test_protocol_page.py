@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from impasto.shared.jobs import InputRef, PairJob
+from impasto.shared.jobs import BlendRef, InputRef, Painting, PairJob
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -21,6 +21,7 @@ def test_the_page_names_every_field() -> None:
     named = set(re.findall(r"`([a-z0-9_]+)`", page))
     assert set(PairJob.model_fields) <= named
     assert set(InputRef.model_fields) <= named
+    assert set(BlendRef.model_fields) | set(Painting.model_fields) <= named
 
 
 def test_the_page_example_is_a_valid_job() -> None:
@@ -30,3 +31,12 @@ def test_the_page_example_is_a_valid_job() -> None:
     text = re.sub(r",(\s*})", r"\1", found[1])
     job = PairJob.from_wire(json.loads(text))
     assert job.output_stem == "harbour__night"
+
+
+def test_the_page_example_of_a_blend_and_a_mask_is_a_valid_job() -> None:
+    page = (DOCS / "protocol.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    job = PairJob.from_wire(json.loads(text))
+    assert job.output_stem == "harbour__dusk"
+    assert isinstance(job.style, BlendRef)
+    assert job.mask is not None

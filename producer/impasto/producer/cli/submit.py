@@ -64,7 +64,9 @@ def submit(
     contents: Annotated[
         list[str],
         typer.Option(
-            "--contents", "-c", help="Photographs: files, folders, globs, s3://bucket/prefix; one or more."
+            "--contents",
+            "-c",
+            help="Photographs: files, folders, globs, s3://bucket/prefix, store:prefix; one or more.",
         ),
     ],
     styles: Annotated[
