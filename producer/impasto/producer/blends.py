@@ -88,7 +88,7 @@ def find_styles(sources: Iterable[str | Path | Blend], *, list_objects: ListObje
 
 def of_blend(name: str, painting: str, error: str) -> Rejected:
     """The blend, rejected for one of its paintings."""
-    return Rejected(name, f"of this blend, {printable(painting)}: {error}")
+    return Rejected(name, f"its painting {printable(painting)}: {error}")
 
 
 def _find_blend(blend: Blend, list_objects: ListObjects) -> BlendCandidate | Rejected:
