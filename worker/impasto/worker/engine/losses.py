@@ -19,23 +19,12 @@ from impasto.worker.engine.statistics import Moments
 _SMALLEST: Final = 1e-12
 
 
-def content_loss(features: Tensor, target: Tensor, form: str) -> Tensor:
-    """How far features are from the content's, both (B, C, H, W).
-
-    `mean`: mean squared difference. `half_sum`: ½ Σ (F − P)², eq. 1. `relative`: mean squared difference ÷
-    the target's own mean square.
-    """
-    squares = (features - target).square().flatten(1)
-    if form == "half_sum":
-        return squares.sum(1) / 2
-    if form == "relative":
-        return squares.mean(1) / target.square().flatten(1).mean(1).clamp_min(_SMALLEST)
-    return squares.mean(1)
-
-
 def content_factor(form: str, elements: int, target_squares: Tensor) -> Tensor:
-    """What Σ (F − P)² is multiplied by in `content_loss`, (B,), of `elements` numbers a picture whose target
-    has Σ P² = `target_squares`, (B,): the loss of a tile is its own sum times this factor of the whole.
+    """What the content loss multiplies Σ (F − P)² by, (B,), of `elements` features a picture and a target
+    with Σ P² = `target_squares`, (B,): the loss of a tile is its own sum times this factor of the whole.
+
+    `mean`: the mean squared difference. `half_sum`: ½ Σ (F − P)², eq. 1. `relative`: the mean squared
+    difference ÷ the target's own mean square.
     """
     if form == "half_sum":
         return torch.full_like(target_squares, 0.5)
