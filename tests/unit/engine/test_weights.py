@@ -17,6 +17,7 @@ from PIL import Image
 from impasto.shared.errors import BadSettings, WeightsUnavailable
 from impasto.worker.engine import Network, StyleSettings, load_network, stylize
 from impasto.worker.engine.images import to_tensor
+from impasto.worker.engine.passes import Pass
 from impasto.worker.engine.weights import CAFFE_SHA256, load_weights
 
 State = dict[str, torch.Tensor]
@@ -102,6 +103,28 @@ def test_a_state_dict_gives_the_features_that_torchvisions_model_gives(
         expected = model((picture - mean.view(3, 1, 1)) / deviation.view(3, 1, 1))
         found = network.trunk(["pool5"], pooling="max")(picture)["pool5"]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_pictures_are_normalised_by_imagenets_mean_and_deviation_in_value_and_gradient(
+    tmp_path: Path, vgg16_state: State
+) -> None:
+    path = tmp_path / "vgg16.pth"
+    torch.save(vgg16_state, path)
+    network = load_network(str(path), "vgg16", "cpu")
+    picture = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    channels = [
+        (picture[:, c] - mean) / std
+        for c, (mean, std) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225)))
+    ]
+    kernel, bias = vgg16_state["features.0.weight"], vgg16_state["features.0.bias"]
+    expected = F.conv2d(torch.stack(channels, dim=1), kernel, bias, padding=1)
+    run = Pass(network.trunk(["conv_1"], pooling="max"), picture.detach())
+    torch.testing.assert_close(run.features["conv_1"], expected, rtol=1e-4, atol=1e-5)
+    direction = torch.rand(expected.shape, generator=torch.Generator().manual_seed(3))
+    (gradient,) = torch.autograd.grad((expected * direction).sum(), picture)
+    torch.testing.assert_close(
+        run.back(lambda name, slope: slope.add_(direction)), gradient, rtol=1e-4, atol=1e-4
+    )
 
 
 def _without(state: State) -> State:
