@@ -107,7 +107,7 @@ def test_a_tiled_evaluation_in_a_frame_is_the_whole_one(network: Network, size: 
     _assert_equal(*_both(network, settings, size, tile_px=24))
 
 
-@pytest.mark.parametrize("statistic", ["gram", "covariance"])
+@pytest.mark.parametrize("statistic", ["gram", "covariance", "wasserstein"])
 def test_a_tiled_evaluation_under_a_mask_is_the_whole_one(network: Network, statistic: str) -> None:
     settings = StyleSettings.preset("gallery", style_statistic=statistic, coarsest_px=None)
     mask = painted(67, 80, seed=6).convert("L")

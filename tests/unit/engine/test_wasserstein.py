@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from impasto.shared.errors import Diverged
 from impasto.worker.engine import Network, StyleSettings, TargetCache, stylize
 from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.statistics import (
@@ -25,6 +27,7 @@ from impasto.worker.engine.wasserstein import BLUR, Gaussian, gaussian, wasserst
 from unit.engine.reference import Array, Double, agree, painted, tensor
 
 FORMS = ("elements", "paper", "relative")
+SETTINGS = {"style_statistic": "wasserstein", "style_weight": 1.0}
 
 
 def _features(seed: int, shape: tuple[int, ...] = (3, 4, 5)) -> Array:
@@ -153,6 +156,27 @@ def test_equal_eigenvalues_keep_the_gradient() -> None:
     torch.testing.assert_close(slope[0], expected)
 
 
+def test_what_is_not_finite_makes_no_error_but_a_loss_that_is_not() -> None:
+    target = gaussian(_moments(_features(7)))
+    stack = torch.tensor(np.stack([_features(8), _features(9)]))
+    alone = _ours(stack[:1], target, "relative")
+    stack[1, 0, 0, 0] = float("nan")
+    found = _ours(stack.requires_grad_(), target, "relative")
+    assert float(found[0].detach()) == pytest.approx(float(alone), rel=1e-12)
+    assert bool(found[1].isnan())
+    broken = gaussian(_moments(np.full((3, 4, 5), np.inf)))
+    assert bool(_ours(stack[:1].detach(), broken, "relative").isnan())
+
+
+def test_a_network_that_is_not_finite_is_a_divergence(
+    network: Network, scene: Image.Image, look: Image.Image
+) -> None:
+    chosen = StyleSettings.preset("gallery", **SETTINGS, steps=2, coarsest_px=None)
+    broken = replace(network, deviation=torch.full_like(network.deviation, float("nan")))
+    with pytest.raises(Diverged):
+        stylize(scene, look, chosen, broken)
+
+
 def test_each_picture_of_a_stack_has_its_own_distance() -> None:
     target = gaussian(_moments(_features(7)))
     stack = torch.tensor(np.stack([_features(8), _features(9)]))
@@ -160,9 +184,6 @@ def test_each_picture_of_a_stack_has_its_own_distance() -> None:
         _ours(stack, target, "relative"),
         torch.cat([_ours(stack[:1], target, "relative"), _ours(stack[1:], target, "relative")]),
     )
-
-
-SETTINGS = {"style_statistic": "wasserstein", "style_weight": 1.0}
 
 
 def test_the_wasserstein_statistic_is_its_formula_on_the_networks_features(

@@ -52,7 +52,7 @@ def gaussian(moments: Moments) -> Gaussian:
     mean, covariance = moments.mean.double(), moments.covariance.double()
     squares = mean.square().sum(1) + _trace(covariance).clamp_min(0)
     variance = (BLUR * squares / mean.shape[1]).clamp_min(_SMALLEST)
-    values, vectors = torch.linalg.eigh(_blurred(covariance, variance))
+    values, vectors = _eigen(_blurred(covariance, variance))
     # Rounding can leave an eigenvalue below the variance that was just added to it.
     roots = values.maximum(variance.unsqueeze(1)).sqrt()
     root = (vectors * roots.unsqueeze(1)) @ vectors.transpose(1, 2)
@@ -87,7 +87,7 @@ class _RootTrace(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, covariance: Tensor, root: Tensor, variance: Tensor) -> Tensor:
         product = root @ covariance @ root
-        values, vectors = torch.linalg.eigh((product + product.transpose(1, 2)) / 2)
+        values, vectors = _eigen((product + product.transpose(1, 2)) / 2)
         # Neither Σ nor A² has an eigenvalue below the variance, but for rounding.
         roots: Tensor = values.maximum(variance.square().unsqueeze(1)).sqrt()
         if ctx.needs_input_grad[0]:
@@ -100,6 +100,16 @@ class _RootTrace(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return gradient.view(-1, 1, 1) * slope, None, None
+
+
+def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (B, C) and eigenvectors (B, C, C) of symmetric matrices; NaN for one that is not finite,
+    where `eigh` would raise: the optimiser undoes what it can see.
+    """
+    finite = matrices.isfinite().flatten(1).all(1)
+    identity = torch.eye(matrices.shape[1], dtype=matrices.dtype, device=matrices.device)
+    values, vectors = torch.linalg.eigh(torch.where(finite.view(-1, 1, 1), matrices, identity))
+    return values.where(finite.unsqueeze(1), torch.nan), vectors
 
 
 def _blurred(covariance: Tensor, variance: Tensor) -> Tensor:
