@@ -6,6 +6,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class FaultyProxy:
     def __init__(self, upstream_url: str) -> None:
         self.upstream_url = upstream_url
         self.always = Fault.NONE
+        self.delay_seconds = 0.0
+        """How long each request waits before anything is done with it."""
         self.requests: list[tuple[str, str]] = []
         """Method and path of each request, in order."""
         self._next: deque[tuple[str, Fault]] = deque()
@@ -89,6 +92,8 @@ class FaultyProxy:
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append((handler.command, handler.path))
+        if self.delay_seconds:
+            time.sleep(self.delay_seconds)
         fault = self.always
         if self._next and self._next[0][0] == handler.command:
             _, fault = self._next.popleft()

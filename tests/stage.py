@@ -28,6 +28,7 @@ from impasto.shared.names import SlugSet
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.open import open_deployment_store
+from s3_server import S3Server
 from workers import NOOP_WORKER, WorkerProcess
 
 QUICK: Final = StyleSettings(size_px=32, steps=3, content_layers=("conv_2",), style_layers=("conv_1",))
@@ -130,6 +131,21 @@ class Stage:
     def close(self) -> None:
         self.app.close()
         self.client.close()
+
+
+def s3_stage(redis_url: str, namespace: str, server: S3Server, endpoint_url: str | None = None) -> Stage:
+    """A stage whose store is a bucket of that server, spoken to at `endpoint_url` where that is another."""
+    address = server.environment
+    if endpoint_url is not None:
+        address["IMPASTO_S3_ENDPOINT_URL"] = endpoint_url
+    return Stage(
+        {
+            "IMPASTO_REDIS_URL": redis_url,
+            "IMPASTO_NAMESPACE": namespace,
+            "IMPASTO_STORE_URL": f"s3://{server.bucket}/{namespace}",
+            **address,
+        }
+    )
 
 
 def folder_stage(redis_url: str, namespace: str, folder: Path) -> Stage:

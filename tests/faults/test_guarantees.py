@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from audit import audit
 from faulty_proxy import Fault, FaultyProxy
 from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.ledger import BatchState
-from impasto.shared.metadata import OutputMetadata
 from impasto.shared.settings import StyleSettings
 from s3_server import S3Server
 from servers import RedisServer, valkey_binary
-from stage import QUICK, SLOW, Stage, folder_stage, picture, png
+from stage import QUICK, SLOW, Stage, folder_stage, picture, png, s3_stage
 from workers import eventually
 
 MINUTE = QUICK.model_copy(update={"size_px": 64, "steps": 250})
@@ -35,27 +33,6 @@ def stage(valkey: RedisServer, namespace: str, tmp_path: Path) -> Iterator[Stage
 
 def submit(stage: Stage, count: int, settings: StyleSettings = QUICK) -> str:
     return stage.submit([png(picture(i)) for i in range(count)], [png(picture(99))], settings)
-
-
-def audit(stage: Stage, batch: str) -> None:
-    """Every pair in one terminal state, each picture whole and as its metadata says, nothing left behind."""
-    status = stage.ledger.status(batch)
-    assert status.is_over
-    done = set(stage.ledger.done_pairs(batch))
-    failed = [failure.pair for failure in stage.ledger.failures(batch)]
-    assert (len(done), len(failed)) == (status.done, status.failed)
-    assert not done & set(failed)
-    for pair in done:
-        stem = stage.files.job(batch, pair).output_stem
-        metadata = OutputMetadata.model_validate_json(stage.store.get(layout.metadata_key(batch, stem)))
-        data = stage.store.get(metadata.picture_key)
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-        info = stage.store.head(metadata.picture_key)
-        assert info is not None
-        assert info.metadata["fingerprint"] == metadata.fingerprint
-    assert len(list(stage.store.list(layout.outputs_prefix(batch)))) == 2 * len(done)
-    assert stage.ledger.running(batch) == []
 
 
 def start_running(stage: Stage, batch: str) -> int:
@@ -243,15 +220,7 @@ def test_a_result_waits_in_place_for_a_store_that_does_not_answer(
     valkey: RedisServer, s3_server: S3Server, namespace: str, tmp_path: Path
 ) -> None:
     with FaultyProxy(s3_server.endpoint_url) as proxy:
-        address = {**s3_server.environment, "IMPASTO_S3_ENDPOINT_URL": proxy.endpoint_url}
-        stage = Stage(
-            {
-                "IMPASTO_REDIS_URL": valkey.url,
-                "IMPASTO_NAMESPACE": namespace,
-                "IMPASTO_STORE_URL": f"s3://impasto/{namespace}",
-                **address,
-            }
-        )
+        stage = s3_stage(valkey.url, namespace, s3_server, proxy.endpoint_url)
         batch = submit(stage, 2, MINUTE)
         with stage.worker(tmp_path / "worker.log") as worker:
             worker.ready()

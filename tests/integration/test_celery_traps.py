@@ -38,14 +38,14 @@ def test_a_worker_is_not_deaf_after_its_server_was_down_when_a_pair_ended(
 DEAF: str = """
 import time
 from impasto.shared.deployment import Deployment
-from impasto.worker.current import CurrentPair
 from impasto.worker.heart import Heart
+from impasto.worker.held import HeldPairs
 from stage import Stage
 
 stage = Stage(ENVIRONMENT)
 heart = Heart(
     worker="deaf", info={}, deployment=stage.deployment, ledger=stage.ledger, dispatcher=stage.dispatcher,
-    current=CurrentPair(),
+    held_pairs=HeldPairs(),
 )
 heart.start()
 time.sleep(60)

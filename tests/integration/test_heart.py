@@ -16,8 +16,8 @@ from impasto.shared.celery_app import queue_keys
 from impasto.shared.dispatch import Dispatcher
 from impasto.shared.errors import StoreUnavailable
 from impasto.shared.ledger import Control, Lease
-from impasto.worker.current import CurrentPair
 from impasto.worker.heart import Heart
+from impasto.worker.held import HeldPairs
 from impasto.worker.sweeper import Sweeper
 from servers import RedisServer, valkey_binary
 from stage import Stage, folder_stage, picture, png
@@ -40,14 +40,14 @@ def submit(stage: Stage, *, paused: bool = False) -> str:
     return stage.submit([png(picture(1))], [png(picture(2))], paused=paused)
 
 
-def heart_of(stage: Stage, current: CurrentPair) -> Heart:
+def heart_of(stage: Stage, held_pairs: HeldPairs) -> Heart:
     return Heart(
         worker="w",
         info={},
         deployment=stage.deployment,
         ledger=stage.ledger,
         dispatcher=stage.dispatcher,
-        current=current,
+        held_pairs=held_pairs,
     )
 
 
@@ -84,9 +84,10 @@ def test_a_store_that_hangs_costs_no_worker_its_lease(stage: Stage, tmp_path: Pa
     mine, other = submit(stage), submit(stage, paused=True)
     lease = stage.ledger.lease(mine, 0, worker="w", lease_id="l", ttl_seconds=2)
     assert isinstance(lease, Lease)
-    current = CurrentPair()
-    heart, sweeper = heart_of(stage, current), sweeper_of(stage)
-    with hanging(stage, tmp_path, other), current.hold(lease):
+    held_pairs = HeldPairs()
+    held_pairs.take(lease)
+    heart, sweeper = heart_of(stage, held_pairs), sweeper_of(stage)
+    with hanging(stage, tmp_path, other):
         stage.ledger.control(other, Control.RESUME)
         heart.start()
         sweeper.start()
@@ -142,13 +143,13 @@ def test_a_long_queue_is_not_made_longer_by_what_waits_in_it(stage: Stage) -> No
 def test_an_outage_of_redis_is_not_taken_for_deafness(namespace: str, tmp_path: Path) -> None:
     with RedisServer(valkey_binary(), tmp_path / "valkey") as server:
         stage = eager(folder_stage(server.url, namespace, tmp_path))
-        current = CurrentPair()
-        heart = heart_of(stage, current)
+        held_pairs = HeldPairs()
+        heart = heart_of(stage, held_pairs)
         heart.start()
         eventually(lambda: bool(stage.ledger.workers()), what="a beat")
         server.stop()
         began = time.monotonic()
-        eventually(lambda: current.last_activity > began + 1, seconds=20, what="the outage")
+        eventually(lambda: held_pairs.last_activity > began + 1, seconds=20, what="the outage")
         server.start()
         heart.stop()
         stage.close()
@@ -157,16 +158,17 @@ def test_an_outage_of_redis_is_not_taken_for_deafness(namespace: str, tmp_path: 
 PATIENT: str = """
 import time
 from impasto.shared.errors import StoreUnavailable
-from impasto.worker.current import CurrentPair, Stopping
 from impasto.worker.heart import Heart
+from impasto.worker.held import HeldPairs
 from impasto.worker.patience import Patience
+from impasto.worker.stopping import Stopping
 from stage import Stage
 
 stage = Stage(ENVIRONMENT)
-current, until = CurrentPair(), time.monotonic() + 5
+held_pairs, until = HeldPairs(), time.monotonic() + 5
 heart = Heart(
     worker="patient", info={}, deployment=stage.deployment, ledger=stage.ledger, dispatcher=stage.dispatcher,
-    current=current,
+    held_pairs=held_pairs,
 )
 heart.start()
 
@@ -174,7 +176,7 @@ def call():
     if time.monotonic() < until:
         raise StoreUnavailable("away")
 
-Patience(current, Stopping(1), store_seconds=1).with_ledger(call)
+Patience(held_pairs, Stopping(1), store_seconds=1).with_ledger(call)
 heart.stop()
 """
 

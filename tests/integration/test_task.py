@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from impasto.shared import layout
-from impasto.shared.jobs import BatchSpec, InputRef
+from impasto.shared.jobs import BatchSpec, InputRef, PairJob
 from impasto.shared.ledger import BatchOpening, BatchState, Control, Lease
+from impasto.shared.metadata import OutputMetadata
 from impasto.shared.store.folder import FolderStore
-from impasto.worker.current import CurrentPair, Stopping
+from impasto.worker.conveyor import Conveyor
+from impasto.worker.held import HeldPairs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
-from impasto.worker.pipeline import Pipeline
+from impasto.worker.pipeline import Fetched, Pipeline
+from impasto.worker.settling import Settler
+from impasto.worker.stopping import Stopping
 from impasto.worker.task import PairTask
 from servers import RedisServer
 from stage import QUICK, Stage, folder_stage, picture, png
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -33,28 +39,62 @@ class Parts:
     """A task and what it is made of, in this process."""
 
     def __init__(self, stage: Stage, store: FolderStore | None = None) -> None:
-        self.current, stopping = CurrentPair(), Stopping(1)
-        patience = Patience(self.current, stopping, store_seconds=1)
+        self.held_pairs, stopping = HeldPairs(), Stopping(1)
+        patience = Patience(self.held_pairs, stopping, store_seconds=1)
         self.pipeline = Pipeline(
             networks=Networks(device="cpu", weights="caffe"),
             store=store or stage.store,
             deployment=stage.deployment,
-            patience=patience,
             worker="w",
         )
         self.finished: list[str] = []
+        self.settler = Settler(
+            worker="w",
+            deployment=stage.deployment,
+            ledger=stage.ledger,
+            dispatcher=stage.dispatcher,
+            held_pairs=self.held_pairs,
+            patience=patience,
+            on_finished=self.finished.append,
+        )
+        self.conveyor = Conveyor(
+            deployment=stage.deployment,
+            ledger=stage.ledger,
+            dispatcher=stage.dispatcher,
+            pipeline=self.pipeline,
+            settler=self.settler,
+            held_pairs=self.held_pairs,
+            stopping=stopping,
+            patience=patience,
+        )
         self.task = PairTask(
             worker="w",
             deployment=stage.deployment,
             ledger=stage.ledger,
             files=stage.files,
-            dispatcher=stage.dispatcher,
-            pipeline=self.pipeline,
-            current=self.current,
-            stopping=stopping,
+            conveyor=self.conveyor,
+            held_pairs=self.held_pairs,
             patience=patience,
-            on_finished=self.finished.append,
         )
+        self.conveyor.start()
+
+    def handle(self, job: PairJob) -> None:
+        """One message, until nothing of it is under way."""
+        self.task.handle(job.to_wire())
+        self.conveyor.drain()
+
+    def make(self, job: PairJob, batch: str, attempt: int = 1) -> OutputMetadata:
+        """The pair's result in the store, and the ledger told nothing."""
+        fetched = self.pipeline.fetch(job, batch=batch, attempt=attempt, patiently=at_once)
+        assert isinstance(fetched, Fetched)
+        return self.pipeline.put(
+            self.pipeline.compute(fetched, on_step=lambda losses: None), patiently=at_once
+        )
+
+
+def at_once(call: Callable[[], T]) -> T:
+    """For a store that answers."""
+    return call()
 
 
 def test_a_batch_that_is_cancelled_during_a_put_keeps_whole_results_only(
@@ -67,14 +107,11 @@ def test_a_batch_that_is_cancelled_during_a_put_keeps_whole_results_only(
             super().put(key, *args, **kwargs)
             if key.endswith(".png"):
                 stage.ledger.control(batch, Control.CANCEL)
-                held = parts.current.held()
-                assert held is not None
-                lease = held[0]
-                answer = stage.ledger.renew(batch, 0, lease_id=lease.lease_id, ttl_seconds=30, progress={})
-                parts.current.answer(lease, answer)
+                (held,) = parts.held_pairs.all()
+                held.renew(stage.ledger, 30)
 
     parts = Parts(stage, CancelledMeanwhile(tmp_path / "store"))
-    parts.task.handle(stage.files.job(batch, 0).to_wire())
+    parts.handle(stage.files.job(batch, 0))
     status = stage.ledger.status(batch)
     assert (status.done, status.cancelled, status.state) == (1, 0, BatchState.CANCELLED)
     suffixes = sorted(Path(info.key).suffix for info in stage.store.list(layout.outputs_prefix(batch)))
@@ -90,7 +127,7 @@ def test_a_large_batch_whose_files_are_gone_fails_in_few_sweeps(stage: Stage) ->
     stage.store.delete(layout.spec_key("gone"))
     stage.ledger.open(BatchOpening("gone", 150, "gone"))
     parts = Parts(stage)
-    parts.task.fail_unreadable(stage.dispatcher.advance("gone"))
+    parts.settler.fail_unreadable(stage.dispatcher.advance("gone"))
     assert stage.ledger.status("gone").failed == 150
     assert parts.finished == ["gone"]
 
@@ -99,8 +136,8 @@ def test_a_result_that_a_dead_worker_left_is_counted_and_not_made_again(stage: S
     batch = stage.submit([png(picture(1))], [png(picture(2))])
     parts = Parts(stage)
     job = stage.files.job(batch, 0)
-    made = parts.pipeline.run(job, batch=batch, attempt=1, on_step=lambda losses: None)
-    parts.task.handle(job.to_wire())
+    made = parts.make(job, batch)
+    parts.handle(job)
     assert stage.ledger.status(batch).done == 1
     (_, metadata) = sorted(stage.store.list(layout.outputs_prefix(batch)), key=lambda info: info.key)[::-1]
     assert stage.store.get(metadata.key) == made.model_dump_json(indent=2).encode()
@@ -110,13 +147,11 @@ def test_a_result_of_other_inputs_under_the_same_name_is_made_anew(stage: Stage)
     first, second = (stage.submit([png(picture(seed))], [png(picture(2))]) for seed in (1, 3))
     parts = Parts(stage)
     for batch in (first, second):
-        parts.pipeline.run(stage.files.job(batch, 0), batch=batch, attempt=1, on_step=lambda losses: None)
+        parts.make(stage.files.job(batch, 0), batch)
     stem = stage.files.job(first, 0).output_stem
     foreign = stage.store.get(layout.metadata_key(first, stem))
     stage.store.put(layout.metadata_key(second, stem), foreign, content_type="application/json")
-    made = parts.pipeline.run(
-        stage.files.job(second, 0), batch=second, attempt=2, on_step=lambda losses: None
-    )
+    made = parts.make(stage.files.job(second, 0), second, attempt=2)
     assert made.batch == second
     assert made.attempts == 2
 
@@ -126,10 +161,10 @@ def test_a_pair_in_other_hands_is_left_alone_and_a_bad_one_fails_by_its_names(st
     parts = Parts(stage)
     answer = stage.ledger.lease(batch, 0, worker="other", lease_id="l", ttl_seconds=30)
     assert isinstance(answer, Lease)
-    parts.task.handle(stage.files.job(batch, 0).to_wire())
+    parts.handle(stage.files.job(batch, 0))
     assert stage.ledger.status(batch).running == 1
     stage.ledger.postpone(batch, 0, lease_id="l", delay_seconds=0, give_back=True, reason="")
-    parts.task.handle(stage.files.job(batch, 0).to_wire())
+    parts.handle(stage.files.job(batch, 0))
     (failure,) = stage.ledger.failures(batch)
     assert (failure.kind, failure.attempts, failure.style) == ("bad_picture", 1, "style0.png")
-    assert parts.current.held() is None
+    assert parts.held_pairs.all() == []

@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from impasto.shared.batches import BatchFiles
-from impasto.shared.celery_app import queue_keys
+from impasto.shared.celery_app import PRIORITY_STEPS, queue_keys
 from impasto.shared.deployment import Deployment, mask_url
 from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent, StoreRefused, Transient
 from impasto.shared.jobs import TASK_NAME, PairJob
@@ -113,10 +113,19 @@ class Dispatcher:
 
     def messages_waiting(self) -> int:
         """How many messages nobody has taken yet. Raises LedgerUnavailable."""
+        return sum(self._waiting())
+
+    def more_urgent_waiting(self, priority: int) -> int:
+        """How many of them go before a message of that priority. Raises LedgerUnavailable."""
+        return sum(
+            count for step, count in zip(PRIORITY_STEPS, self._waiting(), strict=True) if step < priority
+        )
+
+    def _waiting(self) -> list[int]:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for key in queue_keys(self._deployment):
                     pipeline.llen(key)
-                return sum(pipeline.execute())
+                return pipeline.execute()
         except redis.RedisError as error:
             raise LedgerUnavailable(f"Redis does not answer: {error}") from error

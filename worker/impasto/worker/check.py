@@ -9,7 +9,7 @@ import torch
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import ImpastoError
 from impasto.worker.networks import Networks
-from impasto.worker.pipeline import software
+from impasto.worker.versions import software
 
 
 class Check(TypedDict):

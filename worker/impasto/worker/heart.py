@@ -1,4 +1,4 @@
-"""The heart: a thread that says the worker lives, renews its lease, and ends a worker that has gone deaf.
+"""The heart: a thread that says the worker lives, renews its leases, and ends a worker that has gone deaf.
 
 It talks to Redis alone: a store that hangs must cost no worker its lease.
 """
@@ -15,7 +15,7 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.dispatch import Dispatcher
 from impasto.shared.errors import LedgerUnavailable
 from impasto.shared.ledger import Ledger
-from impasto.worker.current import CurrentPair
+from impasto.worker.held import HeldPairs
 from impasto.worker.repeating import Repeating
 
 log = structlog.get_logger()
@@ -35,17 +35,17 @@ class Heart:
         deployment: Deployment,
         ledger: Ledger,
         dispatcher: Dispatcher,
-        current: CurrentPair,
+        held_pairs: HeldPairs,
     ) -> None:
         self._worker = worker
         self._info = info
         self._deployment = deployment
         self._ledger = ledger
         self._dispatcher = dispatcher
-        self._current = current
+        self._held_pairs = held_pairs
         # Nobody is deaf to a server that does not speak: the silence counts from its return.
         self._beats = Repeating(
-            "heart", self.beat, every_seconds=deployment.heart_seconds, on_outage=current.touch
+            "heart", self.beat, every_seconds=deployment.heart_seconds, on_outage=held_pairs.touch
         )
 
     def start(self) -> None:
@@ -61,33 +61,20 @@ class Heart:
 
     def beat(self) -> None:
         """One beat. Raises LedgerUnavailable when the ledger can't be reached."""
-        self._renew()
+        for held in self._held_pairs.all():
+            held.renew(self._ledger, self._deployment.lease_seconds)
         self._ledger.beat(self._worker, self._info, ttl_seconds=self._deployment.lease_seconds)
         self._watch_for_deafness()
 
-    def _renew(self) -> None:
-        held = self._current.held()
-        if held is None:
-            return
-        lease, progress = held
-        answer = self._ledger.renew(
-            lease.batch,
-            lease.pair,
-            lease_id=lease.lease_id,
-            ttl_seconds=self._deployment.lease_seconds,
-            progress=progress,
-        )
-        self._current.answer(lease, answer)
-
     def _watch_for_deafness(self) -> None:
-        if self._current.held() is not None or self._dispatcher.broker_is_empty():
-            self._current.touch()
+        if self._held_pairs.all() or self._dispatcher.broker_is_empty():
+            self._held_pairs.touch()
             return
-        last_activity = self._current.last_activity
+        last_activity = self._held_pairs.last_activity
         silence = time.monotonic() - last_activity
         if silence > self._deployment.deaf_seconds:
             self._ledger.leave(self._worker)
-            if self._current.last_activity != last_activity:
+            if self._held_pairs.last_activity != last_activity:
                 return
             log.critical("worker.deaf", seconds=round(silence), exit_code=EXIT_DEAF)
             # Nothing runs, so nothing is lost; a polite stop would need the very loop that hangs.

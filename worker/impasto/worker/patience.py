@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from impasto.shared.errors import HandedBack, LedgerUnavailable, StoreUnavailable
-from impasto.worker.current import CurrentPair, Stopping
+from impasto.worker.held import HeldPair, HeldPairs
+from impasto.worker.stopping import Stopping
 
 log = structlog.get_logger()
 
@@ -19,11 +20,17 @@ _LONGEST_DELAY_SECONDS: Final = 5.0
 T = TypeVar("T")
 
 
+class Patiently(Protocol):
+    """Makes a call again while the store does not answer, for one pair."""
+
+    def __call__(self, call: Callable[[], T]) -> T: ...
+
+
 class Patience:
     """Repeats a call while servers do not answer, unless the worker is told to stop."""
 
-    def __init__(self, current: CurrentPair, stopping: Stopping, *, store_seconds: float) -> None:
-        self._current = current
+    def __init__(self, held_pairs: HeldPairs, stopping: Stopping, *, store_seconds: float) -> None:
+        self._held_pairs = held_pairs
         self._stopping = stopping
         self._store_seconds = store_seconds
 
@@ -37,11 +44,19 @@ class Patience:
                 if self._stopping.seconds_left <= delay_seconds:
                     raise
                 # Whoever waits knowingly is not deaf.
-                self._current.touch()
+                self._held_pairs.touch()
                 log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
 
-    def with_store(self, call: Callable[[], T]) -> T:
+    def for_pair(self, held: HeldPair) -> Patiently:
+        """`with_store` for that pair."""
+
+        def patiently(call: Callable[[], T]) -> T:
+            return self.with_store(held, call)
+
+        return patiently
+
+    def with_store(self, held: HeldPair, call: Callable[[], T]) -> T:
         """Until the store answers, for a pair under way, whose lease the heart renews meanwhile.
 
         Without another store there is nothing better to do, and a result that waits need not be made again.
@@ -51,7 +66,7 @@ class Patience:
         delay_seconds = _FIRST_DELAY_SECONDS
         deadline = time.monotonic() + self._store_seconds
         while True:
-            self._current.obey()
+            held.obey()
             try:
                 return call()
             except StoreUnavailable as error:

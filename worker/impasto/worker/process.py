@@ -27,15 +27,19 @@ from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
 from impasto.shared.store.open import open_deployment_store
 from impasto.worker import consumer
-from impasto.worker.current import CurrentPair, Stopping
+from impasto.worker.conveyor import Conveyor
 from impasto.worker.engine import Network
 from impasto.worker.heart import Heart
+from impasto.worker.held import HeldPairs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
-from impasto.worker.pipeline import Pipeline, software
+from impasto.worker.pipeline import Pipeline
 from impasto.worker.reporter import Reporter
+from impasto.worker.settling import Settler
+from impasto.worker.stopping import Stopping
 from impasto.worker.sweeper import Sweeper
 from impasto.worker.task import PairTask
+from impasto.worker.versions import software
 
 log = structlog.get_logger()
 
@@ -64,22 +68,36 @@ def run_worker(deployment: Deployment) -> int:
     app = make_app(deployment, deployment.redis_url)
     files = BatchFiles(store)
     dispatcher = Dispatcher(app, ledger, files, deployment, client)
-    current, stopping = CurrentPair(), Stopping(deployment.grace_seconds)
-    patience = Patience(current, stopping, store_seconds=deployment.store_patience_seconds)
+    held_pairs, stopping = HeldPairs(), Stopping(deployment.grace_seconds)
+    patience = Patience(held_pairs, stopping, store_seconds=deployment.store_patience_seconds)
     reporter = Reporter(ledger, files)
+    settler = Settler(
+        worker=worker,
+        deployment=deployment,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        held_pairs=held_pairs,
+        patience=patience,
+        on_finished=reporter.ask,
+    )
+    conveyor = Conveyor(
+        deployment=deployment,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        pipeline=Pipeline(networks=networks, store=store, deployment=deployment, worker=worker),
+        settler=settler,
+        held_pairs=held_pairs,
+        stopping=stopping,
+        patience=patience,
+    )
     task = PairTask(
         worker=worker,
         deployment=deployment,
         ledger=ledger,
         files=files,
-        dispatcher=dispatcher,
-        pipeline=Pipeline(
-            networks=networks, store=store, deployment=deployment, patience=patience, worker=worker
-        ),
-        current=current,
-        stopping=stopping,
+        conveyor=conveyor,
+        held_pairs=held_pairs,
         patience=patience,
-        on_finished=reporter.ask,
     )
     heart = Heart(
         worker=worker,
@@ -87,22 +105,27 @@ def run_worker(deployment: Deployment) -> int:
         deployment=deployment,
         ledger=ledger,
         dispatcher=dispatcher,
-        current=current,
+        held_pairs=held_pairs,
     )
     sweeper = Sweeper(
         deployment=deployment,
         ledger=ledger,
         dispatcher=dispatcher,
         on_unreported=reporter.ask,
-        on_unreadable=task.fail_unreadable,
+        on_unreadable=settler.fail_unreadable,
     )
     _await_ledger(ledger)
     try:
         reporter.start()
         heart.start()
         sweeper.start()
+        conveyor.start()
         return _consume(app, worker, task, stopping)
     finally:
+        # Celery may end without having been asked to; what is under way is then ended as politely.
+        if not stopping.requested:
+            stopping.request()
+        conveyor.drain()
         sweeper.stop()
         reporter.stop(timeout_seconds=max(1.0, deployment.grace_seconds))
         heart.stop()

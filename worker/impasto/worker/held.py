@@ -1,0 +1,94 @@
+"""The pairs in this worker's hands: their progress goes to the heart, the heart's orders come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from impasto.shared.errors import Cancelled, HandedBack, LeaseLost, Stopped
+from impasto.shared.ledger import Lease, Ledger, RenewAnswer
+
+
+class HeldPair:
+    """One lease, whichever thread works on the pair."""
+
+    def __init__(self, lease: Lease, *, computing: bool) -> None:
+        self.lease = lease
+        self._computing = computing
+        self._progress: dict[str, Any] = {}
+        self._order: Stopped | None = None
+        # Renewals are told one after the other, or an old one could have the last word on who computes.
+        self._renewing = threading.Lock()
+
+    def tell(self, progress: dict[str, Any]) -> None:
+        """What the next renewal passes on."""
+        self._progress = progress
+
+    def computes(self, computing: bool) -> None:
+        """What the next renewal says of whose a death would be."""
+        self._computing = computing
+
+    @property
+    def is_computing(self) -> bool:
+        return self._computing
+
+    def renew(self, ledger: Ledger, ttl_seconds: float) -> None:
+        """Tell the ledger, and keep its order for `obey`. Raises LedgerUnavailable."""
+        with self._renewing:
+            answer = ledger.renew(
+                self.lease.batch,
+                self.lease.pair,
+                lease_id=self.lease.lease_id,
+                ttl_seconds=ttl_seconds,
+                progress=self._progress,
+                computing=self._computing,
+            )
+        self._order = self._order_of(answer)
+
+    def _order_of(self, answer: RenewAnswer) -> Stopped | None:
+        lease = self.lease
+        orders: dict[RenewAnswer, Stopped] = {
+            RenewAnswer.CANCELLED: Cancelled(f"batch {lease.batch} was cancelled"),
+            RenewAnswer.PAUSED: HandedBack(f"batch {lease.batch} is paused"),
+            RenewAnswer.LOST: LeaseLost(f"pair {lease.pair} of {lease.batch} is in other hands"),
+        }
+        return orders.get(answer)
+
+    def obey(self) -> None:
+        """Raises the order to stop, if there is one: Cancelled, HandedBack or LeaseLost."""
+        order = self._order
+        if order is not None:
+            raise order
+
+
+class HeldPairs:
+    """All of them: at most one is fetched, one computes and one is put."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[HeldPair] = []
+        self.last_activity = time.monotonic()
+        """When a message was last taken or a pair last left, for the watchdog."""
+
+    def take(self, lease: Lease, *, computing: bool = True) -> HeldPair:
+        """From now on the heart renews this lease."""
+        held = HeldPair(lease, computing=computing)
+        with self._lock:
+            self._held.append(held)
+        return held
+
+    def let_go(self, held: HeldPair) -> None:
+        """The pair is settled, or nobody's business here any more."""
+        with self._lock:
+            self._held.remove(held)
+            self.last_activity = time.monotonic()
+
+    def touch(self) -> None:
+        """A message was taken."""
+        self.last_activity = time.monotonic()
+
+    def all(self) -> list[HeldPair]:
+        """Those in hand now, the oldest first."""
+        with self._lock:
+            return list(self._held)
