@@ -136,7 +136,7 @@ def test_relative_losses_hardly_depend_on_the_size(statistic: str, network: Netw
         return found.content, found.style
 
     small, large = terms(96), terms(192)
-    assert 1 / 1.7 < large[0] / small[0] < 1.7
-    assert 1 / 1.7 < large[1] / small[1] < 1.7
+    assert 1 / 1.4 < large[0] / small[0] < 1.4
+    assert 1 / 1.4 < large[1] / small[1] < 1.4
     # What a sum over positions makes of the same.
-    assert terms(192, content_loss="half_sum")[0] / terms(96, content_loss="half_sum")[0] > 2.5
+    assert terms(192, content_loss="half_sum")[0] / terms(96, content_loss="half_sum")[0] > 4
