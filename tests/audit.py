@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Collection
 
 from PIL import Image
 
 from impasto.shared import layout
 from impasto.shared.jobs import fingerprint
 from impasto.shared.ledger import BatchState, EventType
+from impasto.shared.ledger.keys import BATCH_KEYS, Keys
 from impasto.shared.metadata import OutputMetadata
 from stage import Stage
 
@@ -37,6 +39,25 @@ def audit(stage: Stage, batch: str) -> None:
     assert (status.due, status.running, status.waiting) == (0, 0, 0)
     if status.state is BatchState.DONE:
         assert not list(stage.store.list(f"{layout.BATCHES}{batch}/checkpoints/"))
+
+
+def audit_ledger(stage: Stage) -> None:
+    """No batch that is over leaves a lease, a due entry or a count of its pairs behind."""
+    keys = Keys(stage.deployment.namespace)
+    for batch in stage.ledger.batches():
+        kept = {name for name in BATCH_KEYS if stage.client.exists(keys.of_batch(batch, name))}
+        assert kept <= {"meta", "done", "failures", "events"}, (batch, kept)
+    assert stage.client.zcard(keys.shared("active")) == 0
+
+
+def audit_store(stage: Stage, batches: Collection[str]) -> None:
+    """No object lies outside the prefixes of these batches, the inputs and the results."""
+    # A worker that was killed while it tried the store leaves what it tried it with.
+    places = [layout.INPUTS, "results/", "checks/"]
+    for batch in batches:
+        places += [layout.outputs_prefix(batch), layout.batch_prefix(batch)]
+    strangers = [info.key for info in stage.store.list("") if not info.key.startswith(tuple(places))]
+    assert strangers == [], strangers
 
 
 def _audit_pair(stage: Stage, batch: str, pair: int) -> set[str]:

@@ -23,6 +23,7 @@ GOALS: Final = {
     "overhead_ms_per_pair": 20.0,
 }
 """Each at most that."""
+BUSY_GOAL: Final = 0.95
 
 
 def measure(*, quick: bool = False) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
         table: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
         table |= queue_accept.measure(folder / "accept")
         table |= queue_workers.measure_rates(folder / "rates", (1, 2) if quick else (1, 2, 8, 64))
+        table |= queue_workers.measure_busy(folder / "busy")
         table |= queue_workers.measure_recovery(folder / "recovery", 1 if quick else 3)
         if not quick:
             table |= queue_baseline.measure(folder / "baseline")
@@ -46,5 +48,6 @@ def write(out: Path, *, quick: bool = False) -> None:
     (out / "queue.json").write_text(json.dumps(table, indent=2) + "\n")
     for name, goal in GOALS.items():
         print(f"{name}: {table[name]:,.4g} (goal: at most {goal:,.4g})")
+    print(f"device_busy_fraction: {table['device_busy_fraction']:.3f} (goal: at least {BUSY_GOAL})")
     for count, rate in table["pairs_per_second"].items():
         print(f"pairs_per_second, {count} workers: {rate:.1f}")

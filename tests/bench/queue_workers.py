@@ -7,9 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from faulty_proxy import FaultyProxy
+from impasto.shared import layout
 from impasto.shared.ledger import EventType
+from impasto.shared.metadata import OutputMetadata
+from s3_server import S3Server
 from servers import RedisServer, valkey_binary
-from stage import Stage, folder_stage, picture, png
+from stage import Stage, folder_stage, picture, png, s3_stage
 from workers import WorkerProcess, eventually
 
 DEFAULTS: Final = {
@@ -20,6 +24,8 @@ DEFAULTS: Final = {
     "IMPASTO_GRACE_SECONDS": "10",
 }
 """Those of a deployment, not the eager ones of the tests."""
+STORE_SECONDS: Final = 0.2
+PAIR_SECONDS: Final = 3.0
 
 
 def measure_rates(folder: Path, worker_counts: tuple[int, ...]) -> dict[str, Any]:
@@ -70,6 +76,44 @@ def measure_recovery(folder: Path, pairs: int = 3) -> dict[str, Any]:
             time.sleep(0.05)
         stage.close()
     return {"recovery_seconds": max(seconds.values()), "recoveries_seconds": sorted(seconds.values())}
+
+
+def measure_busy(folder: Path) -> dict[str, Any]:
+    """The share of the time in which a pair is computed, of a worker whose store takes 200 ms a call.
+
+    From the first pair's end of computing to the last one's: `device_busy_fraction` is the seconds that
+    pairs were computed in it, over all of it.
+    """
+    folder.mkdir()
+    with (
+        RedisServer(valkey_binary(), folder / "valkey") as server,
+        S3Server() as s3,
+        FaultyProxy(s3.endpoint_url) as proxy,
+    ):
+        stage = s3_stage(server.url, "bench", s3, proxy.endpoint_url)
+        batch = _submit(stage, contents=4, styles=3)
+        proxy.delay_seconds = STORE_SECONDS
+        with ExitStack() as stack:
+            _start(stage, folder, 1, stack, seconds=PAIR_SECONDS, steps=60)
+            eventually(lambda: stage.is_over(batch), seconds=300, what="the batch")
+        proxy.delay_seconds = 0.0
+        keys = [layout.metadata_key(batch, stage.files.job(batch, i).output_stem) for i in range(12)]
+        made = [OutputMetadata.model_validate_json(stage.store.get(key)) for key in keys]
+        stage.close()
+    ends = sorted(
+        (m.finished_at.timestamp() - m.timings_seconds.encode - m.timings_seconds.upload, m.pair)
+        for m in made
+    )
+    computed = sum(made[pair].timings_seconds.optimise for _, pair in ends[1:])
+    return {
+        "device_busy_fraction": computed / (ends[-1][0] - ends[0][0]),
+        "device_busy": {
+            "store_seconds_a_call": STORE_SECONDS,
+            "pair_seconds": PAIR_SECONDS,
+            "pairs": len(made),
+            "store_calls": len(proxy.requests),
+        },
+    }
 
 
 def _runners(stage: Stage, batch: str) -> dict[int, str]:

@@ -117,10 +117,11 @@ class Conveyor:
 
     def wait_until_wanted(self) -> None:
         """Until the next pair must be fetched for the device not to wait, or until told to stop."""
-        while not self._stopping.requested and not self._is_wanted():
-            self._computing.wait_a_moment()
+        self._computing.wait_until(self._is_wanted)
 
     def _is_wanted(self) -> bool:
+        if self._stopping.requested:
+            return True
         if any(held.lease.alone for held in self._held_pairs.all()):
             return False
         return self._computing.is_free or self._pace.is_near_the_end()

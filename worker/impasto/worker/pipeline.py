@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import ObjectMissing, StoreRefused, Transient
+from impasto.shared.errors import ObjectMissing, Stopped, StoreRefused, Transient
 from impasto.shared.jobs import PairJob
 from impasto.shared.metadata import OutputMetadata, ResultPointer
 from impasto.shared.pictures import encode
@@ -40,6 +40,8 @@ class Fetched:
 
     work: Work
     checkpoint: Checkpoint | None
+    left_behind: bool
+    """Whether the last worker left a checkpoint, readable or not, that must go once the pair is done."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Computed:
     work: Work
     network: Network
     result: StyleResult
+    left_behind: bool
 
 
 class Pipeline:
@@ -76,9 +79,10 @@ class Pipeline:
         work = Work(job, batch, attempt, inputs, started_at, stopwatch)
         existing = patiently(lambda: self._existing(work))
         if existing is not None:
-            self._forget(work.checkpoint_key)
+            self._forget(work.checkpoint_key, patiently)
             return existing
-        return Fetched(work, patiently(lambda: self._checkpoint(work.checkpoint_key)))
+        left = patiently(lambda: self._left_behind(work.checkpoint_key))
+        return Fetched(work, None if left is None else self._checkpoint(left), left is not None)
 
     def compute(self, fetched: Fetched, *, on_step: OnStep) -> Computed:
         """The picture. Raises what the engine raises, and whatever `on_step` raises."""
@@ -96,7 +100,7 @@ class Pipeline:
             checkpoint=fetched.checkpoint,
             on_checkpoint=lambda checkpoint: self._keep(work.checkpoint_key, checkpoint),
         )
-        return Computed(work, network, result)
+        return Computed(work, network, result, fetched.left_behind)
 
     def put(self, computed: Computed, *, patiently: Patiently) -> OutputMetadata:
         """Picture and metadata into the store. Raises the store's errors."""
@@ -128,14 +132,19 @@ class Pipeline:
 
         # As one: an order to stop that came between them would leave a picture without its metadata.
         metadata = patiently(put_all)
-        self._forget(work.checkpoint_key)
+        if computed.left_behind:
+            self._forget(work.checkpoint_key, patiently)
         return metadata
 
-    def _checkpoint(self, key: str) -> Checkpoint | None:
+    def _left_behind(self, key: str) -> bytes | None:
         """What the last worker that handed this pair back left."""
-        if self._store.head(key) is None:
+        try:
+            return self._store.get(key)
+        except ObjectMissing:
             return None
-        checkpoint = Checkpoint.from_bytes(self._store.get(key))
+
+    def _checkpoint(self, data: bytes) -> Checkpoint | None:
+        checkpoint = Checkpoint.from_bytes(data)
         if checkpoint is not None:
             log.info("checkpoint.taken", step=len(checkpoint.losses))
         return checkpoint
@@ -149,10 +158,11 @@ class Pipeline:
         else:
             log.info("checkpoint.kept", step=len(checkpoint.losses))
 
-    def _forget(self, key: str) -> None:
+    def _forget(self, key: str, patiently: Patiently) -> None:
+        """The result is in the store: nothing that goes wrong here, no order to stop either, undoes it."""
         try:
-            self._store.delete(key)
-        except (Transient, StoreRefused, ObjectMissing) as error:
+            patiently(lambda: self._store.delete(key))
+        except (Transient, StoreRefused, ObjectMissing, Stopped) as error:
             log.warning("checkpoint.not_removed", error=str(error))
 
     def _existing(self, work: Work) -> OutputMetadata | None:

@@ -44,10 +44,11 @@ class Station(Generic[T]):
                 give_up()
                 self._changed.wait(_LOOK_SECONDS)
 
-    def wait_a_moment(self) -> None:
-        """Until something changes here, a tenth of a second at most."""
+    def wait_until(self, check: Callable[[], bool]) -> None:
+        """Until the check holds, which is made when something changes here, and every tenth of a second."""
         with self._changed:
-            self._changed.wait(_LOOK_SECONDS)
+            while not check():
+                self._changed.wait(_LOOK_SECONDS)
 
     def hand_over(self, item: T) -> None:
         """Waits until the station is free. One thread hands over to it."""
