@@ -42,7 +42,8 @@ class FolderStore:
 
     An object is on the disk, not only in its cache, when `put` returns. Its sidecar is written after it and
     names the size and time of the file it belongs to: of a torn pair, the object counts and the metadata is
-    unknown.
+    unknown. So is that of what was put in the last seconds before a power cut: waiting for the disk is most
+    of what a put takes, and the sidecars would double it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -147,7 +148,10 @@ class FolderStore:
                 }
                 # Without the lock, two puts could end with the one's object beside the other's sidecar.
                 with (
-                    _temporary(sidecar.parent, json.dumps(described).encode()) as (whole_sidecar, _),
+                    _temporary(sidecar.parent, json.dumps(described).encode(), sync=False) as (
+                        whole_sidecar,
+                        _,
+                    ),
                     self._locked(make=True),
                 ):
                     if replace:
@@ -237,14 +241,15 @@ def _stat(file: Path) -> os.stat_result | None:
 
 
 @contextmanager
-def _temporary(folder: Path, data: bytes) -> Iterator[tuple[Path, os.stat_result]]:
-    """A file of the data in `folder`, on the disk, under a name that no key has; gone afterwards."""
+def _temporary(folder: Path, data: bytes, *, sync: bool = True) -> Iterator[tuple[Path, os.stat_result]]:
+    """A file of the data in `folder`, on disk if `sync`, under a name that no key has; gone afterwards."""
     path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
     try:
         with path.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
             written = os.fstat(file.fileno())
         yield path, written
     finally:
