@@ -71,7 +71,8 @@ def rescored(pair: OddPair, settings: StyleSettings, network: Network, picture: 
     scale = scales(settings, pair.content.size)[-1]
     look = shrunk(pair.style, style_px(settings, scale, pair.content.size, max(pair.style.size)))
     aims = compute_targets(pair.content, look, settings, network, torch.float32, TargetCache())
-    return Objective(aims, settings, network, torch.float32)(to_tensor(picture, network.device)).total
+    (losses,) = Objective(aims, settings, network, torch.float32)(to_tensor(picture, network.device)).told()
+    return losses.total
 
 
 def _size(rng: np.random.Generator, size_px: int) -> Size:

@@ -20,7 +20,7 @@ from impasto.worker.engine.memory import (
     plan_memory,
 )
 from impasto.worker.engine.network import Trunk
-from impasto.worker.engine.terms import Evaluation
+from impasto.worker.engine.terms import Evaluation, Terms
 from unit.engine.reference import painted
 
 CPU = torch.device("cpu")
@@ -93,7 +93,8 @@ def test_a_device_that_runs_out_of_memory_is_given_smaller_tiles_once(trunk: Tru
             tried.append(tile_px)
             if tile_px is None or tile_px > limit_px:
                 raise OutOfDeviceMemory("full")
-            return Evaluation(picture, 0.0, 0.0, 0.0, 0.0, True)
+            nothing = torch.zeros(1)
+            return Evaluation(Terms(nothing, nothing, nothing), picture)
 
         return evaluate
 

@@ -58,10 +58,9 @@ def _both(
 
 
 def _assert_equal(whole: Evaluation, tiled: Evaluation, tolerance: float = 1e-9) -> None:
-    for name in ("content", "style", "tv", "total"):
-        assert getattr(tiled, name) == pytest.approx(getattr(whole, name), rel=tolerance, abs=1e-12)
+    assert tiled.told()[0] == pytest.approx(whole.told()[0], rel=tolerance, abs=1e-12)
     assert (tiled.gradient - whole.gradient).norm() <= tolerance * whole.gradient.norm()
-    assert tiled.finite == whole.finite
+    assert bool(tiled.finite().all()) == bool(whole.finite().all())
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])

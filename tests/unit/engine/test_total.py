@@ -97,9 +97,8 @@ def test_the_total_is_the_weighted_sum_of_its_formulas_in_value_and_gradient(
     aims = compute_targets(scene, look, settings, network, torch.float64, TargetCache(), mask)
     found = Objective(aims, settings, network, torch.float64)(leaf.detach())
     # Statistics of targets are taken in float32 from pictures that are.
-    for ours, theirs in ((found.content, 0.3 * content), (found.style, 7 * style), (found.tv, 2 * tv)):
-        assert ours == pytest.approx(float(theirs.detach()), rel=1e-5)
-    assert found.total == pytest.approx(float(total.detach()), rel=1e-5)
+    expected = [float(term.detach()) for term in (0.3 * content, 7 * style, 2 * tv, total)]
+    assert list(found.told()[0]) == pytest.approx(expected, rel=1e-5)
     assert (found.gradient - gradient).norm() <= 1e-5 * gradient.norm()
 
 
@@ -111,7 +110,7 @@ def test_a_start_from_noise_is_the_seeds_white_noise_and_knows_nothing_of_the_co
     style = look.resize((32, 32), Image.Resampling.LANCZOS)
     aims = compute_targets(small, style, settings, network, torch.float32, TargetCache())
     start = noise((32, 23), 5, network.device)
-    expected = Objective(aims, settings, network, torch.float32)(start).total
+    expected = Objective(aims, settings, network, torch.float32)(start).told()[0].total
     assert stylize(scene, look, settings, network).losses[0].total == pytest.approx(expected, rel=1e-6)
     alone = settings.model_copy(update={"content_layers": ()})
     first, second = (
@@ -132,7 +131,7 @@ def test_relative_losses_hardly_depend_on_the_size(statistic: str, network: Netw
         content, style = scene.resize(size, 1), look.resize((size_px, size_px), 1)
         aims = compute_targets(content, style, settings, network, torch.float32, TargetCache())
         between = Image.blend(content, style.resize(size, 1), 0.5)
-        found = Objective(aims, settings, network, torch.float32)(tensor(between).float())
+        (found,) = Objective(aims, settings, network, torch.float32)(tensor(between).float()).told()
         return found.content, found.style
 
     small, large = terms(96), terms(192)

@@ -111,7 +111,7 @@ def test_the_loss_is_never_negative_and_nothing_at_the_target(
     features = torch.tensor(scale * _features(seed + 1, (1, channels, positions)), dtype=dtype)
     target = gaussian(moments_compute(moments_update(None, style)))
     assert float(_ours(features, target, "relative")) >= 0
-    assert float(_ours(style, target, "relative")) <= 1e-12
+    assert float(_ours(style, target, "relative")) <= 1e-10
     at_target = style.requires_grad_()
     (gradient,) = torch.autograd.grad(_ours(at_target, target, "relative"), at_target)
     assert float(gradient.norm() * style.detach().norm()) <= 1e-3
@@ -205,7 +205,7 @@ def test_the_wasserstein_statistic_is_its_formula_on_the_networks_features(
     (gradient,) = torch.autograd.grad(total, leaf)
     targets = compute_targets(scene, look, chosen, network, torch.float32, TargetCache())
     found = Objective(targets, chosen, network, torch.float32)(leaf.detach().float())
-    assert found.total == pytest.approx(float(total.detach()), rel=1e-4)
+    assert found.told()[0].total == pytest.approx(float(total.detach()), rel=1e-4)
     assert (found.gradient.double() - gradient).norm() <= 1e-3 * gradient.norm()
 
 
@@ -228,7 +228,7 @@ def test_tiles_have_the_whole_pictures_loss_and_gradient(
 ) -> None:
     chosen = StyleSettings.preset("gallery", **SETTINGS, style_normalisation=form)
     whole, tiled = _both(network, chosen, (75, 51), dtype)
-    assert tiled.style == pytest.approx(whole.style, rel=tolerance)
+    assert tiled.told()[0].style == pytest.approx(whole.told()[0].style, rel=tolerance)
     assert (tiled.gradient - whole.gradient).norm() <= tolerance * whole.gradient.norm()
 
 

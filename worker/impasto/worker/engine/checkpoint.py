@@ -21,7 +21,7 @@ from torch import Tensor
 from impasto.worker.engine.images import picture_digest
 from impasto.worker.engine.results import StepLosses
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True)

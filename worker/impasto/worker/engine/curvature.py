@@ -1,15 +1,20 @@
-"""The curvature history of L-BFGS as one matrix.
+"""The curvature history of L-BFGS as one matrix a picture, and its descent direction without a recursion.
 
-Nocedal and Wright, Numerical Optimization, algorithm 7.4 (the two-loop recursion). All inner products that
-the recursion needs are entries of the pairs' own Gram matrix, so it runs on a few numbers, and the long
-vectors are touched by two matrix products a step.
+Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices and their use in limited memory
+methods", theorem 2.2: with S and Y the changes of picture and gradient side by side, R the upper triangle of
+SᵀY, D its diagonal and γ the inverse curvature before any pair,
+
+    H = γ I + S R⁻ᵀ (D + γ YᵀY) R⁻¹ Sᵀ − γ S R⁻ᵀ Yᵀ − γ Y R⁻¹ Sᵀ.
+
+It is what the two-loop recursion computes, in a few small products and two triangular solves, with nothing
+for the host to wait for. The long vectors are read twice a step: once for their inner products with what is
+new, once for the direction.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,91 +22,132 @@ from impasto.worker.engine.checkpoint import OptimiserState
 
 # A pair whose cosine is below this holds more rounding than curvature.
 _LEAST_COSINE: Final = 1e-6
-# The inverse Hessian before any pair is the largest s·y ÷ y·y of the last few, where the textbook takes the
-# newest: that is a mean weighted towards the stiff directions, too cautious for those not explored yet.
+# γ is the largest s·y ÷ y·y of the last few pairs, where the textbook takes the newest: that is a mean
+# weighted towards the stiff directions, too cautious for those not explored yet.
 _SCALE_PAIRS: Final = 5
 
 
 class CurvatureHistory:
-    """The last `size` pairs (s: change of the picture, y: change of the gradient) of a problem of n
-    numbers.
+    """The last `size` pairs (s, y) of B problems of n numbers each.
+
+    Every step writes one pair, of all problems into the same slot; `valid` says whose count. In `dtype`
+    bfloat16 the pairs take half the memory, and inner products are those of the rounded pairs.
     """
 
-    def __init__(self, size: int, like: Tensor) -> None:
+    def __init__(self, size: int, like: Tensor, dtype: torch.dtype) -> None:
+        batch, self._length = like.shape
         self._size = size
-        # s and y of a pair lie side by side, so that the filled part is one contiguous matrix.
-        self._pairs = torch.empty(size, 2, like.numel(), dtype=like.dtype, device=like.device)
-        self._sy = np.zeros((size, size))
-        self._yy = np.zeros((size, size))
-        self._order: list[int] = []
-        self.inverse_curvature: float | None = None
+        self._pairs = torch.empty(batch, size, 2, self._length, dtype=dtype, device=like.device)
+        self._sy = torch.zeros(batch, size, size, dtype=torch.float64, device=like.device)
+        self._yy = torch.zeros_like(self._sy)
+        self._valid = torch.zeros(batch, size, dtype=torch.bool, device=like.device)
+        self._last_scale = self._sy.new_zeros(batch)
+        self._written = 0
 
-    def __len__(self) -> int:
-        return len(self._order)
+    @property
+    def filled(self) -> int:
+        """Slots that have been written."""
+        return min(self._written, self._size)
 
-    def clear(self) -> None:
-        """Forgets the pairs; `inverse_curvature`, the newest one's s·y ÷ y·y, is kept as a length to go
-        by.
+    def open(self) -> None:
+        """Makes the oldest pair's slot the new pair's, which `write` fills and `close` judges."""
+        self._written += 1
+
+    def write(self, part: slice, step: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        """A stretch of the new pair, each (B, k), and back as they are kept: rounded to the history's
+        dtype.
         """
-        self._order.clear()
+        place = self._pairs[:, self._newest, :, part]
+        place[:, 0] = step
+        place[:, 1] = change
+        return place[:, 0].to(step.dtype), place[:, 1].to(change.dtype)
 
-    def add(self, step: Tensor, change: Tensor) -> bool:
-        """Takes a pair in, the oldest out if need be; False if it shows no positive curvature."""
-        sy, ss, yy = (float(torch.dot(a, b)) for a, b in ((step, change), (step, step), (change, change)))
-        if not sy > _LEAST_COSINE * (ss * yy) ** 0.5:
-            return False
-        slot = self._order.pop(0) if len(self) == self._size else len(self)
-        self._order.append(slot)
-        self._pairs[slot, 0] = step
-        self._pairs[slot, 1] = change
-        s_rows, y_rows = self._products(torch.stack((step, change)))
-        filled = len(self)
-        self._sy[:filled, slot] = s_rows[:, 1]
-        self._sy[slot, :filled] = y_rows[:, 0]
-        self._yy[:filled, slot] = self._yy[slot, :filled] = y_rows[:, 1]
-        self.inverse_curvature = sy / yy
-        return True
+    def products(self, part: slice, vectors: Tensor) -> Tensor:
+        """Inner products over a stretch of each row (s and y in turns) with (B, k, v): (B, 2 filled, v)."""
+        return torch.bmm(self._rows(part).to(vectors.dtype), vectors)
 
-    def descent(self, gradient: Tensor) -> Tensor:
-        """−H·gradient by the two-loop recursion, both (n,); needs at least one pair."""
-        s_rows, y_rows = self._products(gradient.unsqueeze(0))
-        sg, yg = s_rows[:, 0], y_rows[:, 0]
-        filled = len(self)
-        alpha, delta = np.zeros(filled), np.zeros(filled)
-        recent = self._order[-_SCALE_PAIRS:]
-        scale = max(self._sy[i, i] / self._yy[i, i] for i in recent)
-        for i in reversed(self._order):
-            alpha[i] = (sg[i] - self._sy[i, :filled] @ alpha) / self._sy[i, i]
-        remaining = yg - self._yy[:filled, :filled] @ alpha
-        for i in self._order:
-            delta[i] = alpha[i] - (scale * remaining[i] + self._sy[:filled, i] @ delta) / self._sy[i, i]
-        coefficients = torch.from_numpy(np.stack((-delta, scale * alpha), axis=1).ravel())
-        rows = self._pairs[:filled].flatten(0, 1)  # (2·filled, n)
-        return torch.addmv(gradient, rows.T, coefficients.to(rows), beta=-scale)
+    def close(self, with_step: Tensor, with_change: Tensor, counts: Tensor) -> None:
+        """Takes in the new pair's inner products with all rows, each (B, 2 filled), and whether it counts,
+        (B,). A pair that shows no positive curvature never does.
+        """
+        filled, new = self.filled, self._newest
+        with_step, with_change = (v.double().view(-1, filled, 2) for v in (with_step, with_change))
+        self._sy[:, :filled, new] = with_change[:, :, 0]
+        self._sy[:, new, :filled] = with_step[:, :, 1]
+        self._yy[:, :filled, new] = self._yy[:, new, :filled] = with_change[:, :, 1]
+        ss, sy, yy = with_step[:, new, 0], with_change[:, new, 0], with_change[:, new, 1]
+        valid = counts & (sy > _LEAST_COSINE * (ss * yy).sqrt())
+        self._valid[:, new] = valid
+        self._last_scale = torch.where(valid, sy / yy, self._last_scale)
+
+    def clear(self, which: Tensor) -> None:
+        """Forgets the pairs of those problems, (B,); their newest s·y ÷ y·y is kept as a length to go by."""
+        self._valid &= ~which.unsqueeze(1)
+
+    def known(self) -> Tensor:
+        """Which problems have any pair, (B,)."""
+        return self._valid.any(1)
+
+    def scale(self) -> Tensor:
+        """γ, (B,), float64: zero where no pair was ever seen."""
+        recent = self._by_age()[-_SCALE_PAIRS:]
+        sy, yy = (m.diagonal(dim1=1, dim2=2)[:, recent] for m in (self._sy, self._yy))
+        largest = torch.where(self._valid[:, recent], sy / yy, 0).amax(1) if recent else self._last_scale
+        return torch.where(largest > 0, largest, self._last_scale)
+
+    def coefficients(self, with_gradient: Tensor, scale: Tensor) -> Tensor:
+        """What each row counts in −H g but for −γ g, (B, 2 filled), of the rows' inner products with g."""
+        order = self._by_age()
+        valid = self._valid[:, order]
+        both = valid.unsqueeze(1) & valid.unsqueeze(2)
+        sy, yy = (torch.where(both, m[:, order][:, :, order], 0) for m in (self._sy, self._yy))
+        sg, yg = torch.where(
+            valid.unsqueeze(2), with_gradient.double().view(len(valid), -1, 2)[:, order], 0
+        ).unbind(2)
+        triangle = sy.triu() + torch.diag_embed((~valid).double())
+        gamma = scale.view(-1, 1, 1)
+        ahead = torch.linalg.solve_triangular(triangle, sg.unsqueeze(2), upper=True)
+        middle = sy.diagonal(dim1=1, dim2=2).unsqueeze(2) * ahead + gamma * (yy @ ahead - yg.unsqueeze(2))
+        along_s = torch.linalg.solve_triangular(triangle.transpose(1, 2), middle, upper=False)
+        answer = torch.empty(len(valid), len(order), 2, dtype=torch.float64, device=scale.device)
+        answer[:, order] = torch.cat([-along_s, gamma * ahead], dim=2)
+        return answer.flatten(1)
+
+    def combined(self, part: slice, coefficients: Tensor, dtype: torch.dtype) -> Tensor:
+        """A stretch of the rows' sum with these coefficients, (B, k)."""
+        rows = self._rows(part).to(dtype)
+        return torch.bmm(coefficients.to(dtype).unsqueeze(1), rows).squeeze(1)
 
     def state(self) -> OptimiserState:
         """The pairs and their inner products; `restore` takes them back."""
-        filled = len(self)
+        filled = self.filled
         return OptimiserState(
             {
-                "pairs": self._pairs[:filled],
-                "sy": torch.from_numpy(self._sy[:filled, :filled]),
-                "yy": torch.from_numpy(self._yy[:filled, :filled]),
+                "pairs": self._pairs[:, :filled],
+                "sy": self._sy,
+                "yy": self._yy,
+                "valid": self._valid,
+                "last_scale": self._last_scale,
             },
-            {"order": list(self._order), "inverse_curvature": self.inverse_curvature},
+            {"written": self._written},
         )
 
     def restore(self, state: OptimiserState) -> None:
         """Becomes the history that `state` was taken of, which must have the same `size`."""
-        self._order = list(state.numbers["order"])
-        self.inverse_curvature = state.numbers["inverse_curvature"]
-        filled = len(self)
-        self._pairs[:filled] = state.tensors["pairs"].to(self._pairs)
-        self._sy[:filled, :filled] = state.tensors["sy"].numpy()
-        self._yy[:filled, :filled] = state.tensors["yy"].numpy()
+        self._written = state.numbers["written"]
+        self._pairs[:, : self.filled] = state.tensors["pairs"].to(self._pairs)
+        for name in ("sy", "yy", "valid", "last_scale"):
+            own: Tensor = getattr(self, f"_{name}")
+            own.copy_(state.tensors[name])
 
-    def _products(self, vectors: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Inner products of each s and of each y with each of (k, n) vectors, as two (filled, k) arrays."""
-        rows = self._pairs[: len(self)].flatten(0, 1)
-        table = (rows @ vectors.T).double().cpu().numpy().reshape(len(self), 2, -1)
-        return table[:, 0], table[:, 1]
+    @property
+    def _newest(self) -> int:
+        return (self._written - 1) % self._size
+
+    def _by_age(self) -> list[int]:
+        """The filled slots, the oldest first."""
+        first = self._written - self.filled
+        return [age % self._size for age in range(first, self._written)]
+
+    def _rows(self, part: slice) -> Tensor:
+        return self._pairs[:, : self.filled, :, part].flatten(1, 2)

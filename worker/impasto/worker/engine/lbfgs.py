@@ -1,4 +1,4 @@
-"""L-BFGS for a picture that must stay in [0, 1], made so that it can't blow up.
+"""L-BFGS for pictures that must stay in [0, 1], made so that it can't blow up.
 
 torch's own, as the tutorial uses it, clamps the picture inside the closure: the optimiser never learns that
 its step was cut, the curvature pairs lie, and now and then the loss leaps by orders of magnitude. Here
@@ -7,14 +7,16 @@ its step was cut, the curvature pairs lie, and now and then the loss leaps by or
   Bertsekas 1982, "Projected Newton methods for optimization problems with simple constraints");
 - the step is projected into the bounds, and the curvature pair is taken from the projected step;
 - a step is taken if its loss is below the largest of the last few (nonmonotone, after Grippo, Lampariello and
-  Lucidi 1986) plus a little for rounding noise, else it is halved; after a few refusals the history is
-  dropped;
+  Lucidi 1986) plus a little for rounding noise, else the next one is shorter, by the parabola through what is
+  known; after a few refusals the history is dropped;
 - a loss or gradient that is not finite is a refusal, and the answer is the best picture seen.
+
+Each of B pictures decides for itself, by masks: nothing here waits for the device.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 import torch
@@ -22,15 +24,6 @@ from torch import Tensor
 
 from impasto.worker.engine.checkpoint import OptimiserState, joined
 from impasto.worker.engine.curvature import CurvatureHistory
-from impasto.worker.engine.optimise import (
-    Best,
-    Evaluate,
-    Observe,
-    Solution,
-    Stage,
-    evaluation_from,
-    evaluation_state,
-)
 from impasto.worker.engine.terms import Evaluation
 
 _MEMORY: Final = 5
@@ -42,110 +35,150 @@ _REFUSALS_BEFORE_END: Final = 12
 # would have no measure.
 _FIRST_CHANGE: Final = 0.05
 _LARGEST_CHANGE: Final = 0.1
+# The length of a step after a refused one, as shares of that one's.
+_SHORTEST: Final = 0.02
+_LONGEST: Final = 0.5
+# Long vectors are gone through in stretches of so many numbers, so that what is made of them on the way stays
+# in the processor's cache, and small beside a large picture.
+_STRETCH: Final = 2**17
 
 
-def minimise_lbfgs(
-    evaluate: Evaluate,
-    start: Tensor,
-    *,
-    steps: int,
-    history: int,
-    observe: Observe,
-    stage: Stage | None = None,
-) -> Solution:
-    """The best picture within `steps` evaluations from `start`, (1, 3, H, W) in [0, 1].
+class Lbfgs:
+    """An `Optimiser`. `history` is the number of curvature pairs, kept in bfloat16 where `thrifty`."""
 
-    Ends sooner only where no step lowers the loss any more. With `stage.resumed` it goes on from there as if
-    it had never stopped, and only the size of `start` counts. Raises Diverged if the first evaluation is not
-    finite, and whatever `evaluate` or `observe` raise.
-    """
-    stage = stage if stage is not None else Stage()
-    pairs = CurvatureHistory(min(history, steps), start)
-    direction: Tensor | None
-    if stage.resumed is not None:
-        state, device = stage.resumed, start.device
-        own = state.part("own")
-        picture = own.tensors["picture"].to(device)
-        here = evaluation_from(state.part("here"), device)
-        best = Best.restored(state.part("best"), device)
-        pairs.restore(state.part("pairs"))
-        direction = own.tensors["direction"].to(device) if "direction" in own.tensors else None
-        recent = deque(own.numbers["recent"], maxlen=_MEMORY)
-        recoveries, refusals, done = (own.numbers[name] for name in ("recoveries", "refusals", "done"))
-        length = own.numbers["length"]
-    else:
-        picture = start.clamp(0, 1)
-        here = evaluate(picture)
-        best = Best(picture, here)
-        recent = deque([here.total], maxlen=_MEMORY)
-        recoveries, refusals, length, done = 0, 0, 1.0, 1
-        direction = _direction(picture, here, pairs)
+    def __init__(self, start: Tensor, *, history: int, thrifty: bool = False) -> None:
+        self.picture = start.clamp(0, 1).contiguous()
+        batch, device = start.shape[0], start.device
+        flat = self.picture.flatten(1)
+        self._pairs = CurvatureHistory(history, flat, torch.bfloat16 if thrifty else start.dtype)
+        self._direction = torch.empty_like(flat)
+        self._gradient = torch.empty(0)
+        self.losses = torch.zeros(batch, 4, dtype=torch.float64, device=device)
+        self.settled = torch.zeros(batch, dtype=torch.bool, device=device)
+        self.recoveries = torch.zeros(batch, dtype=torch.int64, device=device)
+        self._recent = torch.zeros(batch, _MEMORY, dtype=torch.float64, device=device)
+        self._refusals = torch.zeros(batch, dtype=torch.int64, device=device)
+        self._length = torch.ones(batch, dtype=start.dtype, device=device)
+        self._slope = torch.zeros(batch, dtype=torch.float64, device=device)
+        self._stretch = _STRETCH if device.type == "cpu" else flat.shape[1]
 
-    def snapshot() -> OptimiserState:
-        tensors = {"picture": picture} | ({"direction": direction} if direction is not None else {})
-        numbers = {
-            "recent": list(recent),
-            "recoveries": recoveries,
-            "refusals": refusals,
-            "length": length,
-            "done": done,
-        }
-        return joined(
-            {
-                "own": OptimiserState(tensors, numbers),
-                "here": evaluation_state(here),
-                "best": best.state(),
-                "pairs": pairs.state(),
-            }
+    def begin(self, here: Evaluation) -> None:
+        self.losses = here.terms.losses()
+        self._recent += self.losses[:, 3:]
+        self._gradient = here.gradient.flatten(1)
+        self._turn(None)
+
+    def propose(self) -> Tensor:
+        flat = torch.addcmul(self.picture.flatten(1), self._direction, self._length.unsqueeze(1))
+        return flat.clamp_(0, 1).view_as(self.picture)
+
+    def take(self, trial: Tensor, there: Evaluation, best: Tensor, best_losses: Tensor) -> None:
+        finite = there.finite()
+        total = there.terms.total.double()
+        accepted = finite & (total <= self._recent.amax(1) * (1 + _NOISE)) & ~self.settled
+        with_gradient = self._move(trial.flatten(1), there.gradient.flatten(1), accepted)
+
+        self.losses = torch.where(accepted.unsqueeze(1), there.terms.losses(), self.losses)
+        newer = torch.cat([self._recent[:, 1:], total.unsqueeze(1)], dim=1)
+        self._recent = torch.where(accepted.unsqueeze(1), newer, self._recent)
+        self._refusals = torch.where(accepted, 0, self._refusals + 1)
+        shorter = torch.where(finite, self._shorter(total), 0.1 * self._length)
+        restart = self._refusals == _REFUSALS_BEFORE_RESTART
+        self.recoveries += (restart | ~finite) & ~self.settled
+        restart &= self._pairs.known()
+        self._pairs.clear(restart)
+        self._length = torch.where(accepted | restart, 1.0, shorter)
+        self.settled |= self._refusals >= _REFUSALS_BEFORE_END
+        self._turn(with_gradient)
+
+    def _shorter(self, total: Tensor) -> Tensor:
+        """Where the parabola through the loss here, its slope along the direction, and the loss of a refused
+        trial has its lowest point, within bounds.
+        """
+        rise = total - self.losses[:, 3] - self._length * self._slope
+        lowest = -self._slope * self._length.double().square() / (2 * rise)
+        return lowest.to(self._length).clamp(_SHORTEST * self._length, _LONGEST * self._length)
+
+    def _move(self, trial: Tensor, gradient: Tensor, accepted: Tensor) -> Tensor:
+        """Goes to the trial where it is accepted, and takes the step in as a curvature pair; the inner
+        products of all rows of the history with the gradient that counts from there on.
+        """
+        self._pairs.open()
+        column = accepted.unsqueeze(1)
+        tables = []
+        for part in self._stretches():
+            here, slope = self.picture.flatten(1)[:, part], self._gradient[:, part]
+            there = torch.where(column, trial[:, part], here)
+            slope_there = torch.where(column, gradient[:, part], slope)
+            step, change = self._pairs.write(part, there - here, slope_there - slope)
+            here.copy_(there)
+            slope.copy_(slope_there)
+            new = torch.stack((step, change, slope * _free(here, slope)), dim=2)
+            tables.append(self._pairs.products(part, new).double())
+        table = torch.stack(tables).sum(0)
+        self._pairs.close(table[:, :, 0], table[:, :, 1], accepted)
+        return table[:, :, 2]
+
+    def _turn(self, with_gradient: Tensor | None) -> None:
+        """Takes a new direction; settles pictures of which every pixel is settled or held by its bound."""
+        known = self._pairs.known()
+        scale = self._pairs.scale()
+        coefficients = None if with_gradient is None else self._pairs.coefficients(with_gradient, scale)
+        sums = []
+        for part in self._stretches():
+            here, slope, direction = self._at(part)
+            masked = slope * _free(here, slope)
+            torch.mul(masked, -scale.to(masked).unsqueeze(1), out=direction)
+            if coefficients is not None:
+                direction += self._pairs.combined(part, coefficients, masked.dtype)
+                direction *= _free(here, slope)
+            sums.append(
+                torch.stack([(direction * masked).sum(1), direction.abs().sum(1), masked.abs().sum(1)])
+            )
+        along, change, steepness = torch.stack(sums).sum(0).double() / self._direction.shape[1]
+        self.settled |= ~(steepness > 0)
+        descends = known & (along < 0) & change.isfinite()
+        self._pairs.clear(known & ~descends)
+
+        straight = torch.where(scale > 0, scale, _FIRST_CHANGE / steepness)
+        change = torch.where(descends, change, straight * steepness)
+        reach = torch.where(self.settled, 0.0, (_LARGEST_CHANGE / change).clamp(max=1.0))
+        curved, straight = (
+            torch.where(which, reach * of, 0.0).to(self._direction).unsqueeze(1)
+            for which, of in ((descends, 1.0), (~descends & ~self.settled, straight))
         )
+        slopes = []
+        for part in self._stretches():
+            here, slope, direction = self._at(part)
+            direction.nan_to_num_(0.0, 0.0, 0.0).mul_(curved)
+            direction.addcmul_(slope * _free(here, slope), straight, value=-1)
+            slopes.append((direction * slope).sum(1))
+        self._slope = torch.stack(slopes).sum(0).double()
 
-    stage.snapshot = snapshot
-    if stage.resumed is None:
-        observe(here)
-    while done < steps and direction is not None:
-        trial = (picture + length * direction).clamp_(0, 1)
-        there = evaluate(trial)
-        done += 1
-        best.offer(trial, there)
-        if there.finite and there.total <= max(recent) * (1 + _NOISE):
-            pairs.add((trial - picture).flatten(), (there.gradient - here.gradient).flatten())
-            picture, here = trial, there
-            recent.append(here.total)
-            refusals, length = 0, 1.0
-            direction = _direction(picture, here, pairs)
-        else:
-            refusals += 1
-            length *= 0.5 if there.finite else 0.1
-            if refusals == _REFUSALS_BEFORE_RESTART or not there.finite:
-                recoveries += 1
-            if refusals == _REFUSALS_BEFORE_RESTART and len(pairs):
-                pairs.clear()
-                length = 1.0
-                direction = _direction(picture, here, pairs)
-            elif refusals == _REFUSALS_BEFORE_END:
-                direction = None
-        observe(here if done < steps and direction is not None else best.evaluation)
-    return Solution(best.picture, best.evaluation, recoveries)
+    def _at(self, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        return self.picture.flatten(1)[:, part], self._gradient[:, part], self._direction[:, part]
 
+    def _stretches(self) -> Iterator[slice]:
+        length = self._direction.shape[1]
+        return (slice(start, start + self._stretch) for start in range(0, length, self._stretch))
 
-def _direction(picture: Tensor, here: Evaluation, pairs: CurvatureHistory) -> Tensor | None:
-    """Where to go from here, in the picture's shape; None where every pixel is settled or held by its
-    bound.
-    """
-    gradient = here.gradient
-    free = ~(((picture <= 0) & (gradient > 0)) | ((picture >= 1) & (gradient < 0)))
-    masked = gradient * free
-    slope = float(masked.abs().mean())
-    if slope == 0.0:
-        return None
-    if len(pairs):
-        descent = pairs.descent(masked.flatten()).view_as(masked) * free
-        if float((descent * masked).sum()) < 0:
-            return _capped(descent)
-        pairs.clear()
-    steepest = -masked * (pairs.inverse_curvature or _FIRST_CHANGE / slope)
-    return _capped(steepest) if bool(torch.isfinite(steepest).all()) else None
+    def state(self) -> OptimiserState:
+        names = ("picture", "losses", "settled", "recoveries")
+        own = {name: getattr(self, name) for name in names} | {
+            name: getattr(self, f"_{name}") for name in _HIDDEN
+        }
+        return joined({"own": OptimiserState(own), "pairs": self._pairs.state()})
+
+    def restore(self, state: OptimiserState) -> None:
+        device = self.picture.device
+        for name, value in state.part("own").tensors.items():
+            setattr(self, f"_{name}" if name in _HIDDEN else name, value.to(device))
+        self._pairs.restore(state.part("pairs"))
 
 
-def _capped(step: Tensor) -> Tensor:
-    return step * min(1.0, _LARGEST_CHANGE / float(step.abs().mean()))
+_HIDDEN: Final = ("direction", "gradient", "slope", "recent", "refusals", "length")
+
+
+def _free(picture: Tensor, gradient: Tensor) -> Tensor:
+    """Which pixels no bound holds back."""
+    return ~(((picture <= 0) & (gradient > 0)) | ((picture >= 1) & (gradient < 0)))

@@ -7,7 +7,7 @@ never from what happens to be free: the same run must give the same bytes, whoev
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +22,14 @@ CUDA_SHARE: Final = 0.8
 LEAST_HISTORY: Final = 4
 """Curvature pairs that L-BFGS keeps at the least, however small the budget."""
 
-_PROCESS_BYTES: Final = 900_000_000
+_PROCESS_BYTES: Final = 850_000_000
 """Interpreter, torch and the network's weights of a process on the CPU."""
 _PICTURE_BYTES: Final = 12
 """A pixel of content, scene and result in 8 bits, with a copy to spare."""
-_WORKING_VECTORS: Final = 13
-"""Pictures and gradients that an optimiser holds at its peak besides its history (measured)."""
+_WORKING_VECTORS: Final = 7
+"""Pictures and gradients that an optimiser holds at its peak besides its history: the picture, its gradient,
+the direction, the trial and its gradient, the best picture, and one for what lives shortly.
+"""
 _VECTOR_BYTES: Final = 3 * 4
 _SHORT_HISTORY: Final = 10
 """A history this long costs up to a quarter more evaluations; tiles cost twice the time of each."""
@@ -40,11 +42,13 @@ _MARGIN: Final = 1.25
 @dataclass(frozen=True)
 class MemoryPlan:
     """`tile_px` is about the side of a tile's core, None for whole evaluations; `history` is the number of
-    curvature pairs; `notes` say what was given up for the budget.
+    curvature pairs, `thrifty` whether they are kept in bfloat16; `notes` say what was given up for the
+    budget.
     """
 
     tile_px: int | None
     history: int
+    thrifty: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -99,24 +103,27 @@ def plan_memory(
     least = min(wished, LEAST_HISTORY)
     left = budget_bytes - fixed
 
-    def history_within(room: float) -> int:
-        return max(least, min(wished, int(room // (2 * vector))))
+    def planned(tile_px: int | None, room: float) -> tuple[MemoryPlan, float]:
+        """The plan, and the bytes of its history."""
+        thrifty = room < 2 * vector * min(wished, _SHORT_HISTORY)
+        pair = vector if thrifty else 2 * vector
+        history = max(least, min(wished, int(room // pair)))
+        return _noted(tile_px, history, wished, thrifty), pair * history
 
     whole = evaluation_bytes(trunk, pixels)
     if whole + 2 * vector * min(wished, _SHORT_HISTORY) <= left:
-        return _noted(None, history_within(left - whole), wished)
-    tile_px = _tile_px(trunk, max(left / 2, left - 2 * vector * wished))
+        return planned(None, left - whole)[0]
+    tile_px = _tile_px(trunk, max(left / 4, left - 2 * vector * wished))
     used = evaluation_bytes(trunk, (tile_px + 2 * halo_px(trunk)) ** 2)
-    history = history_within(left - used)
-    plan = _noted(tile_px, history, wished)
-    needed = fixed + used + 2 * vector * history
+    plan, kept = planned(tile_px, left - used)
+    needed = fixed + used + kept
     if needed <= budget_bytes:
         return plan
     short = (
         f"the memory budget of {budget_bytes} bytes is too small for {size[1]} × {size[0]} px: "
         f"about {needed} bytes are in use; use a smaller size_px or a larger budget"
     )
-    return MemoryPlan(plan.tile_px, plan.history, (*plan.notes, short))
+    return replace(plan, notes=(*plan.notes, short))
 
 
 def smaller_tile_px(trunk: Trunk, size: tuple[int, int], tile_px: int | None) -> int | None:
@@ -126,13 +133,15 @@ def smaller_tile_px(trunk: Trunk, size: tuple[int, int], tile_px: int | None) ->
     return smaller if smaller < before else None
 
 
-def _noted(tile_px: int | None, history: int, wished: int) -> MemoryPlan:
+def _noted(tile_px: int | None, history: int, wished: int, thrifty: bool) -> MemoryPlan:
     notes = []
     if tile_px is not None:
         notes.append(f"evaluated in tiles of {tile_px} px to keep the memory budget")
     if history < wished:
         notes.append(f"curvature history of {history} instead of {wished} to keep the memory budget")
-    return MemoryPlan(tile_px, history, tuple(notes))
+    if thrifty:
+        notes.append("curvature history in bfloat16 to keep the memory budget")
+    return MemoryPlan(tile_px, history, thrifty, tuple(notes))
 
 
 def _tile_px(trunk: Trunk, room_bytes: float) -> int:

@@ -14,11 +14,13 @@ from impasto.worker.engine.passes import Pass
 from impasto.worker.engine.slopes import add_content_slope, add_style_slopes, style_slopes
 from impasto.worker.engine.statistics import style_update
 from impasto.worker.engine.targets import Targets
-from impasto.worker.engine.terms import Evaluation, Terms, evaluation
+from impasto.worker.engine.terms import Evaluation, Terms
 
 
 class Objective:
-    """Loss and gradient of one picture (1, 3, H, W) against fixed targets."""
+    """Loss and gradient of pictures (B, 3, H, W) in [0, 1] against fixed targets, which are of B pictures or
+    of one that all share.
+    """
 
     def __init__(
         self, targets: Targets, settings: StyleSettings, network: Network, dtype: torch.dtype
@@ -35,13 +37,11 @@ class Objective:
             for name, target in targets.content.items()
         }
 
-    def __call__(self, picture: Tensor) -> Evaluation:
+    def __call__(self, pictures: Tensor) -> Evaluation:
         with device_memory(self._device):
-            terms, gradient = self.terms(picture)
-            return evaluation(terms, gradient)
+            return self._evaluate(pictures)
 
-    def terms(self, pictures: Tensor) -> tuple[Terms, Tensor]:
-        """The weighted losses of pictures (B, 3, H, W) in [0, 1], and the gradient of their totals."""
+    def _evaluate(self, pictures: Tensor) -> Evaluation:
         settings = self._settings
         nothing = torch.zeros(pictures.shape[0], device=self._device)
         with torch.enable_grad():
@@ -55,7 +55,7 @@ class Objective:
             (gradient,) = torch.autograd.grad(seen, leaf, slope.to(seen.dtype))
         if tv.requires_grad:
             gradient = gradient + torch.autograd.grad(tv.sum(), leaf)[0]
-        return Terms(content, style, tv.detach()), gradient.contiguous()
+        return Evaluation(Terms(content, style, tv.detach()), gradient.contiguous())
 
     def _losses(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Content and style loss, (B,), of pictures as the network sees them, and their gradient."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto.shared.errors import Diverged, HandedBack
 from impasto.shared.settings import ENGINE_VERSION, StyleSettings
-from impasto.worker.engine.adam import minimise_adam
+from impasto.worker.engine.adam import Adam
 from impasto.worker.engine.checkpoint import Checkpoint, run_identity
 from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
 from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
@@ -27,16 +27,16 @@ from impasto.worker.engine.images import (
     to_tensor,
 )
 from impasto.worker.engine.layers import layer_position
-from impasto.worker.engine.lbfgs import minimise_lbfgs
+from impasto.worker.engine.lbfgs import Lbfgs
 from impasto.worker.engine.masks import check_mask
-from impasto.worker.engine.memory import default_budget_bytes, plan_memory
+from impasto.worker.engine.memory import MemoryPlan, default_budget_bytes, plan_memory
 from impasto.worker.engine.network import Network, check_match
 from impasto.worker.engine.objective import Objective
-from impasto.worker.engine.optimise import Evaluate, Observe, Solution, Stage
+from impasto.worker.engine.optimise import Evaluate, Observe, Optimiser, Stage, minimise
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
 from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
-from impasto.worker.engine.terms import Evaluation
+from impasto.worker.engine.terms import Losses
 from impasto.worker.engine.tiled import TiledObjective, tiled_targets
 
 
@@ -138,7 +138,9 @@ def stylize(
             began = time.perf_counter()
             observe = _observer(losses, steps, scale, on_step)
             try:
-                solution = _minimise(objective, start, scale.steps, plan.history, settings, observe, stage)
+                optimiser = _optimiser(start, plan, settings)
+                del start
+                solution = minimise(optimiser, objective, steps=scale.steps, observe=observe, stage=stage)
             except HandedBack:
                 if on_checkpoint is not None and stage.snapshot is not None:
                     on_checkpoint(
@@ -147,7 +149,7 @@ def stylize(
                 raise
             notes |= dict.fromkeys(objective.notes)
             timings["optimise"] += time.perf_counter() - began
-            recoveries += solution.recoveries
+            recoveries += solution.recoveries[0]
             picture = solution.picture
 
     if picture is None or not bool(picture.isfinite().all()):
@@ -193,34 +195,25 @@ def _start(
     return to_tensor(scene, device)
 
 
-def _minimise(
-    evaluate: Evaluate,
-    start: Tensor,
-    steps: int,
-    history: int,
-    settings: StyleSettings,
-    observe: Observe,
-    stage: Stage,
-) -> Solution:
+def _optimiser(start: Tensor, plan: MemoryPlan, settings: StyleSettings) -> Optimiser:
     if settings.optimizer == "adam":
-        return minimise_adam(
-            evaluate, start, steps=steps, learning_rate=settings.learning_rate, observe=observe, stage=stage
-        )
-    return minimise_lbfgs(evaluate, start, steps=steps, history=history, observe=observe, stage=stage)
+        return Adam(start, learning_rate=settings.learning_rate)
+    return Lbfgs(start, history=plan.history, thrifty=plan.thrifty)
 
 
 def _observer(
     losses: list[StepLosses], steps: int, scale: Scale, on_step: Callable[[StepLosses], None] | None
 ) -> Observe:
-    def observe(held: Evaluation) -> None:
+    def observe(held: list[Losses]) -> None:
+        (of,) = held
         step = StepLosses(
             step=len(losses) + 1,
             steps=steps,
             scale_px=scale.longer_px,
-            content=held.content,
-            style=held.style,
-            tv=held.tv,
-            total=held.total,
+            content=of.content,
+            style=of.style,
+            tv=of.tv,
+            total=of.total,
         )
         losses.append(step)
         if on_step is not None:

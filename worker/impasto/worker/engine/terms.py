@@ -7,9 +7,9 @@ averaged, so that the style weight means the same however many layers there are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,15 @@ from impasto.worker.engine.losses import gram_loss, moments_loss
 from impasto.worker.engine.statistics import Moments, Statistic, StyleSums, style_compute
 from impasto.worker.engine.targets import Targets
 from impasto.worker.engine.wasserstein import Gaussian, wasserstein_loss
+
+
+class Losses(NamedTuple):
+    """The weighted losses of one picture."""
+
+    content: float
+    style: float
+    tv: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,11 @@ class Terms:
     @property
     def total(self) -> Tensor:
         return self.content + self.style + self.tv
+
+    def losses(self) -> Tensor:
+        """The terms and their total side by side, (B, 4), float64, in the order of `Losses`."""
+        columns = (self.content, self.style, self.tv, self.total)
+        return torch.stack([column.detach().double() for column in columns], dim=1)
 
 
 def style_term(sums: Mapping[str, StyleSums], targets: Targets, settings: StyleSettings) -> Tensor:
@@ -57,20 +71,15 @@ def _style_loss(statistic: Statistic, target: Statistic, form: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and gradient at one picture. `gradient` has the picture's shape; losses are plain numbers."""
+    """Weighted losses of B pictures, each (B,), and the gradient of their totals, of the pictures' shape."""
 
+    terms: Terms
     gradient: Tensor
-    content: float
-    style: float
-    tv: float
-    total: float
-    finite: bool
 
+    def told(self) -> list[Losses]:
+        """The losses as plain numbers, for which the host waits."""
+        return [Losses(*row) for row in self.terms.losses().tolist()]
 
-def evaluation(terms: Terms, gradient: Tensor) -> Evaluation:
-    """What is told of one picture (1, 3, H, W): the only place where the host waits for the device."""
-    told = torch.stack(
-        [terms.content[0], terms.style[0], terms.tv[0], terms.total[0], gradient.isfinite().all()]
-    )
-    content, style, tv, value, finite = told.detach().tolist()
-    return Evaluation(gradient, content, style, tv, value, math.isfinite(value) and bool(finite))
+    def finite(self) -> Tensor:
+        """Which pictures' loss and gradient are finite throughout, (B,)."""
+        return self.terms.total.isfinite() & self.gradient.flatten(1).sum(1).isfinite()

@@ -33,7 +33,7 @@ from impasto.worker.engine.statistics import (
     style_update,
 )
 from impasto.worker.engine.targets import TargetCache, Targets, mixed, style_target
-from impasto.worker.engine.terms import Evaluation, Terms, evaluation
+from impasto.worker.engine.terms import Evaluation, Terms
 from impasto.worker.engine.tiles import Area, Frame, Tile, tiles
 
 # Pixels of the bands in which total variation is taken: its intermediate values are as large as they are.
@@ -147,7 +147,7 @@ class TiledObjective:
             for tile in self._tiles if self._trunk.layers else ():
                 content += self._go_back(picture, tile, slopes, gradient)
             tv = self._settings.tv_weight * self._total_variation(picture, gradient)
-            return evaluation(Terms(content, style, tv), gradient)
+            return Evaluation(Terms(content, style, tv), gradient)
 
     def _measure_content(self) -> dict[str, Tensor]:
         """By layer, what Σ (F − P)² is multiplied by, the content's weight included."""
