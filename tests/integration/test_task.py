@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from impasto.shared import layout
+from impasto.shared.errors import StoreUnavailable
 from impasto.shared.jobs import BatchSpec, InputRef, PairJob
 from impasto.shared.ledger import BatchOpening, BatchState, Control, Lease
 from impasto.shared.metadata import OutputMetadata
@@ -116,6 +117,25 @@ def test_a_batch_that_is_cancelled_during_a_put_keeps_whole_results_only(
     assert (status.done, status.cancelled, status.state) == (1, 0, BatchState.CANCELLED)
     suffixes = sorted(Path(info.key).suffix for info in stage.store.list(layout.outputs_prefix(batch)))
     assert suffixes == [".json", ".png"]
+
+
+def test_a_pair_that_only_waits_to_be_put_is_done_though_its_batch_is_paused(
+    stage: Stage, tmp_path: Path
+) -> None:
+    batch = stage.submit([png(picture(1))], [png(picture(2))])
+
+    class PausedMeanwhile(FolderStore):
+        def put(self, key: str, *args: Any, **kwargs: Any) -> None:
+            if key.endswith(".png") and stage.ledger.status(batch).state is BatchState.ACTIVE:
+                stage.ledger.control(batch, Control.PAUSE)
+                (held,) = parts.held_pairs.all()
+                held.renew(stage.ledger, 30)
+                raise StoreUnavailable("away for a moment")
+            super().put(key, *args, **kwargs)
+
+    parts = Parts(stage, PausedMeanwhile(tmp_path / "store"))
+    parts.handle(stage.files.job(batch, 0))
+    assert stage.ledger.status(batch).done == 1
 
 
 def test_a_large_batch_whose_files_are_gone_fails_in_few_sweeps(stage: Stage) -> None:

@@ -133,7 +133,7 @@ class Conveyor:
 
     def _fetch(self, run: _Run) -> Fetched | OutputMetadata:
         lease = run.held.lease
-        self._refuse_to_stop_late(run)
+        self._give_up_if_told(run)
         if lease.deaths >= self._deployment.max_deaths:
             raise PoisonPair(f"{lease.deaths} workers died of it")
         if lease.alone:
@@ -149,12 +149,12 @@ class Conveyor:
     def _putting_and_computing_end(self, run: _Run) -> None:
         """Nothing else is in hand then, so that a death is this pair's in whichever stage."""
         for station in (self._computing, self._putting):
-            station.wait_until_free(lambda: self._refuse_to_stop_late(run))
+            station.wait_until_free(lambda: self._give_up_if_told(run))
         self._claim_the_device(run)
 
     def _await_turn(self, run: _Run) -> bool:
         if not self._computing.is_free:
-            self._computing.wait_until_free(lambda: self._refuse_to_stop_late(run))
+            self._computing.wait_until_free(lambda: self._give_up_if_told(run))
             # It was taken while it was the most urgent; that may have changed.
             if self._more_urgent_waits(run.held.lease.priority):
                 raise HandedBack("a more urgent batch came")
@@ -166,7 +166,7 @@ class Conveyor:
         except LedgerUnavailable:
             return False
 
-    def _refuse_to_stop_late(self, run: _Run) -> None:
+    def _give_up_if_told(self, run: _Run) -> None:
         """What has not begun to compute is handed back at once, for others to have."""
         run.held.obey()
         if self._stopping.requested:
@@ -188,7 +188,7 @@ class Conveyor:
             self._putting.hand_over((run, computed))
 
     def _make(self, run: _Run, fetched: Fetched) -> Computed:
-        self._refuse_to_stop_late(run)
+        self._give_up_if_told(run)
         if not run.held.is_computing:
             self._claim_the_device(run)
         with run.timed():
@@ -234,4 +234,4 @@ class Conveyor:
 
     def _put_result(self, run: _Run, computed: Computed) -> OutputMetadata:
         with run.timed():
-            return self._pipeline.put(computed, patiently=self._patience.for_pair(run.held))
+            return self._pipeline.put(computed, patiently=self._patience.for_pair(run.held, made=True))

@@ -55,10 +55,14 @@ class HeldPair:
         }
         return orders.get(answer)
 
-    def obey(self) -> None:
-        """Raises the order to stop, if there is one: Cancelled, HandedBack or LeaseLost."""
+    def obey(self, *, made: bool = False) -> None:
+        """Raises the order to stop, if there is one: Cancelled, HandedBack or LeaseLost.
+
+        A pair whose picture is `made` is not handed back: a paused batch's running pairs may finish, and this
+        one has nothing left but to be put.
+        """
         order = self._order
-        if order is not None:
+        if order is not None and not (made and isinstance(order, HandedBack)):
             raise order
 
 

@@ -48,15 +48,15 @@ class Patience:
                 log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
 
-    def for_pair(self, held: HeldPair) -> Patiently:
+    def for_pair(self, held: HeldPair, *, made: bool = False) -> Patiently:
         """`with_store` for that pair."""
 
         def patiently(call: Callable[[], T]) -> T:
-            return self.with_store(held, call)
+            return self.with_store(held, call, made=made)
 
         return patiently
 
-    def with_store(self, held: HeldPair, call: Callable[[], T]) -> T:
+    def with_store(self, held: HeldPair, call: Callable[[], T], *, made: bool = False) -> T:
         """Until the store answers, for a pair under way, whose lease the heart renews meanwhile.
 
         Without another store there is nothing better to do, and a result that waits need not be made again.
@@ -66,7 +66,7 @@ class Patience:
         delay_seconds = _FIRST_DELAY_SECONDS
         deadline = time.monotonic() + self._store_seconds
         while True:
-            held.obey()
+            held.obey(made=made)
             try:
                 return call()
             except StoreUnavailable as error:
