@@ -15,6 +15,7 @@ from impasto.shared.errors import BadPicture
 from impasto.worker.engine.scales import fitted
 
 _MARGIN_PX: Final = 8
+_BAND_ROWS: Final = 256
 
 
 def check_picture(picture: Image.Image, role: str) -> None:
@@ -60,8 +61,13 @@ def to_picture(pixels: Tensor) -> Image.Image:
 
     Rounded and not cut off: cutting darkens by half a level, which costs more loss than many steps gain.
     """
-    levels = pixels.detach()[0].mul(255).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+    _, _, height, width = pixels.shape
+    levels = torch.empty(height, width, 3, dtype=torch.uint8)
+    # In bands of rows, as a large picture's floats take many times its bytes.
+    for top in range(0, height, _BAND_ROWS):
+        band = pixels.detach()[0, :, top : top + _BAND_ROWS]
+        levels[top : top + _BAND_ROWS] = band.mul(255).round_().clamp_(0, 255).permute(1, 2, 0)
+    return Image.fromarray(levels.numpy())
 
 
 def framed(pictures: Tensor, padding: str) -> Tensor:
@@ -87,7 +93,7 @@ def frame_margin(size: tuple[int, int], padding: str) -> tuple[int, int]:
 def rescaled(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, 3, H, W) brought to (width, height) px by bicubic interpolation, in [0, 1]."""
     width, height = size
-    return F.interpolate(pixels, size=(height, width), mode="bicubic", align_corners=False).clamp(0, 1)
+    return F.interpolate(pixels, size=(height, width), mode="bicubic", align_corners=False).clamp_(0, 1)
 
 
 def noise(size: tuple[int, int], seed: int, device: torch.device) -> Tensor:

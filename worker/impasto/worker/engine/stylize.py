@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from impasto.shared.errors import Diverged, HandedBack
 from impasto.shared.settings import ENGINE_VERSION, StyleSettings
-from impasto.worker.engine.adam import Adam
 from impasto.worker.engine.checkpoint import Checkpoint, run_identity
 from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
-from impasto.worker.engine.device import device_memory, reproducible, resolve_precision
-from impasto.worker.engine.evaluator import Evaluator
-from impasto.worker.engine.images import (
-    check_picture,
-    noise,
-    rescaled,
-    resized,
-    shrunk,
-    to_picture,
-    to_tensor,
-)
+from impasto.worker.engine.device import reproducible, resolve_precision
+from impasto.worker.engine.images import check_picture, to_picture
 from impasto.worker.engine.layers import layer_position
-from impasto.worker.engine.lbfgs import Lbfgs
 from impasto.worker.engine.masks import check_mask
-from impasto.worker.engine.memory import MemoryPlan, default_budget_bytes, plan_memory
+from impasto.worker.engine.memory import default_budget_bytes
 from impasto.worker.engine.network import Network, check_match
-from impasto.worker.engine.objective import Objective
-from impasto.worker.engine.optimise import Evaluate, Observe, Optimiser, Stage, minimise
+from impasto.worker.engine.optimise import Stage
 from impasto.worker.engine.results import StepLosses, StyleResult
-from impasto.worker.engine.scales import Scale, planned_steps, scales, style_px
-from impasto.worker.engine.targets import TargetCache, compute_targets, styles_with_shares
-from impasto.worker.engine.terms import Losses
-from impasto.worker.engine.tiled import TiledObjective, tiled_targets
+from impasto.worker.engine.run import Run
+from impasto.worker.engine.scales import scales
+from impasto.worker.engine.targets import TargetCache, styles_with_shares
 
 
 def stylize(
@@ -82,141 +65,54 @@ def stylize(
     if mask is not None:
         check_mask(mask, content)
 
-    cache = targets if targets is not None else TargetCache()
     dtype = resolve_precision(settings.precision, network.device)
-    steps = planned_steps(settings, content.size)
-    losses: list[StepLosses] = []
-    timings = {"targets": 0.0, "optimise": 0.0}
-    recoveries = 0
-    notes: dict[str, None] = {}
-    picture: Tensor | None = None
     if memory_budget_bytes is None:
         memory_budget_bytes = default_budget_bytes(network.device)
-    trunk = network.trunk(
-        (*settings.content_layers, *settings.style_layers), pooling=settings.pooling, dtype=dtype
-    )
-
     shares = [share for _, share in styles]
     identity = run_identity(
         (content, *(look for look, _ in styles), *([mask] if mask is not None else [])),
         *(shares, mask is not None, settings.canonical_json(), ENGINE_VERSION),
         *(network.architecture, network.weights_digest, dtype, network.device.type, memory_budget_bytes),
     )
+    run = Run(
+        content=scene_before_transfer(content, settings.colours),
+        looks=[(style_before_transfer(look, content, settings.colours), share) for look, share in styles],
+        mask=mask,
+        settings=settings,
+        network=network,
+        dtype=dtype,
+        cache=targets if targets is not None else TargetCache(),
+        memory_budget_bytes=memory_budget_bytes,
+        on_step=on_step,
+    )
     resumed = checkpoint if checkpoint is not None and checkpoint.identity == identity else None
     if resumed is not None:
-        losses = list(resumed.losses)
-        recoveries, notes = resumed.recoveries, dict.fromkeys(resumed.notes)
-    styles = [(style_before_transfer(look, content, settings.colours), share) for look, share in styles]
-    coloured, content = content, scene_before_transfer(content, settings.colours)
+        run.losses = list(resumed.losses)
+        run.recoveries, run.notes = resumed.recoveries, dict.fromkeys(resumed.notes)
 
     with reproducible():
         for finished, scale in enumerate(scales(settings, content.size)):
             if resumed is not None and finished < resumed.scale:
                 continue
             stage = Stage(resumed.state if resumed is not None and finished == resumed.scale else None)
-            began = time.perf_counter()
-            with device_memory(network.device):
-                scene = resized(content, scale.size_px)
-                looks = [
-                    (shrunk(look, style_px(settings, scale, content.size, max(look.size))), share)
-                    for look, share in styles
-                ]
-                start = _start(picture, scene, scale, settings, network.device)
-                size = (scene.height, scene.width)
-                plan = plan_memory(
-                    trunk,
-                    settings,
-                    size,
-                    steps=scale.steps,
-                    budget_bytes=memory_budget_bytes,
-                    device=network.device,
-                )
-                build = partial(_objective, scene, looks, settings, network, dtype, cache, mask)
-                objective = Evaluator(build, trunk, size, plan)
-            timings["targets"] += time.perf_counter() - began
-
-            began = time.perf_counter()
-            observe = _observer(losses, steps, scale, on_step)
             try:
-                optimiser = _optimiser(start, plan, settings)
-                del start
-                solution = minimise(optimiser, objective, steps=scale.steps, observe=observe, stage=stage)
+                run.descend(scale, stage)
             except HandedBack:
                 if on_checkpoint is not None and stage.snapshot is not None:
-                    on_checkpoint(
-                        Checkpoint(identity, finished, losses, recoveries, tuple(notes), stage.snapshot())
-                    )
+                    state = stage.snapshot()
+                    notes = tuple(run.notes)
+                    on_checkpoint(Checkpoint(identity, finished, run.losses, run.recoveries, notes, state))
                 raise
-            notes |= dict.fromkeys(objective.notes)
-            timings["optimise"] += time.perf_counter() - began
-            recoveries += solution.recoveries[0]
-            picture = solution.picture
 
-    if picture is None or not bool(picture.isfinite().all()):
+    if run.picture is None or not bool(run.picture.isfinite().all()):
         raise Diverged("the optimisation produced no finite picture: lower the weights or the learning rate")
     return StyleResult(
-        image=after_transfer(to_picture(picture), coloured, settings.colours),
-        losses=losses,
-        steps=len(losses),
-        timings=timings,
+        image=after_transfer(to_picture(run.picture), content, settings.colours),
+        losses=run.losses,
+        steps=len(run.losses),
+        timings=run.timings,
         precision=str(dtype).removeprefix("torch."),
         device=str(network.device),
-        recoveries=recoveries,
-        notes=tuple(notes),
+        recoveries=run.recoveries,
+        notes=tuple(run.notes),
     )
-
-
-def _objective(
-    scene: Image.Image,
-    looks: Sequence[tuple[Image.Image, float]],
-    settings: StyleSettings,
-    network: Network,
-    dtype: torch.dtype,
-    cache: TargetCache,
-    mask: Image.Image | None,
-    tile_px: int | None,
-) -> Evaluate:
-    """The objective of a scale with its targets, whole or in tiles."""
-    if tile_px is None:
-        aims = compute_targets(scene, looks, settings, network, dtype, cache, mask)
-        return Objective(aims, settings, network, dtype)
-    aims = tiled_targets(scene, looks, settings, network, dtype, cache, tile_px, mask)
-    return TiledObjective(scene, aims, settings, network, dtype, tile_px=tile_px)
-
-
-def _start(
-    picture: Tensor | None, scene: Image.Image, scale: Scale, settings: StyleSettings, device: torch.device
-) -> Tensor:
-    """Where a scale starts: from the coarser one's answer, else from the content or from noise."""
-    if picture is not None:
-        return rescaled(picture, scale.size_px)
-    if settings.start == "noise":
-        return noise(scale.size_px, settings.seed, device)
-    return to_tensor(scene, device)
-
-
-def _optimiser(start: Tensor, plan: MemoryPlan, settings: StyleSettings) -> Optimiser:
-    if settings.optimizer == "adam":
-        return Adam(start, learning_rate=settings.learning_rate)
-    return Lbfgs(start, history=plan.history, thrifty=plan.thrifty)
-
-
-def _observer(
-    losses: list[StepLosses], steps: int, scale: Scale, on_step: Callable[[StepLosses], None] | None
-) -> Observe:
-    def observe(held: list[Losses]) -> None:
-        (of,) = held
-        step = StepLosses(
-            step=len(losses) + 1,
-            steps=steps,
-            scale_px=scale.longer_px,
-            content=of.content,
-            style=of.style,
-            tv=of.tv,
-            total=of.total,
-        )
-        losses.append(step)
-        if on_step is not None:
-            on_step(step)
-
-    return observe
