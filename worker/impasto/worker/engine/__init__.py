@@ -12,7 +12,7 @@ from impasto.worker.engine.checkpoint import Checkpoint
 from impasto.worker.engine.network import Network, load_network
 from impasto.worker.engine.results import StepLosses, StyleResult
 from impasto.worker.engine.scales import planned_steps
-from impasto.worker.engine.stylize import stylize
+from impasto.worker.engine.stylize import stylize, stylize_stack
 from impasto.worker.engine.targets import TargetCache
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "load_network",
     "planned_steps",
     "stylize",
+    "stylize_stack",
 ]

@@ -83,18 +83,19 @@ def plan_memory(
     settings: StyleSettings,
     size: tuple[int, int],
     *,
+    stack: int = 1,
     steps: int,
     budget_bytes: int,
     device: torch.device,
 ) -> MemoryPlan:
-    """How to run `steps` evaluations of a picture of (height, width) px within the budget, which on the CPU
-    is that of the whole process.
+    """How to run `steps` evaluations of a stack of pictures of (height, width) px within the budget, which on
+    the CPU is that of the whole process.
 
     Whole evaluations while they leave room for a history of ten; else tiles as large as half of what remains
     allows, and the longest history that the rest allows. Where not even the least fits, the least is run all
     the same.
     """
-    pixels = size[0] * size[1]
+    pixels = stack * size[0] * size[1]
     vector = _VECTOR_BYTES * pixels
     fixed = _WORKING_VECTORS * vector
     if device.type == "cpu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import TypeVar, cast
 
@@ -87,6 +87,25 @@ class Targets:
     content: dict[str, Tensor]
     style: dict[str, Statistic]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def stacked(targets: Sequence[Targets]) -> Targets:
+    """The targets of B pictures of one size, without masks, as those of their stack; of one, its own."""
+    first, *others = targets
+    if not others:
+        return first
+    return Targets(
+        content={name: torch.cat([each.content[name] for each in targets]) for name in first.content},
+        style={name: _stacked([each.style[name] for each in targets]) for name in first.style},
+    )
+
+
+def _stacked(statistics: Sequence[Statistic]) -> Statistic:
+    first = statistics[0]
+    if isinstance(first, Tensor):
+        return torch.cat([value for value in statistics if isinstance(value, Tensor)])
+    parts = {part.name: [getattr(value, part.name) for value in statistics] for part in fields(first)}
+    return replace(first, **{name: torch.cat(values) for name, values in parts.items()})
 
 
 def style_statistic(features: Tensor, statistic: str) -> Statistic:
