@@ -8,8 +8,8 @@ that does not answer brings all of it to a halt rather than filling the memory.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,9 +44,14 @@ class _Run:
     held: HeldPair
     stage_seconds: list[float] = field(default_factory=list)
 
-    def timed(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def timed(self) -> Iterator[None]:
         """Count the time inside as one of its stages."""
-        return _Timed(self.stage_seconds)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.stage_seconds.append(time.monotonic() - began)
 
     def logged(self) -> AbstractContextManager[None]:
         """Log lines inside say which pair they are of."""
@@ -54,17 +59,6 @@ class _Run:
         return structlog.contextvars.bound_contextvars(
             batch=lease.batch, pair=lease.pair, attempt=lease.attempt
         )
-
-
-class _Timed(AbstractContextManager[None]):
-    def __init__(self, seconds: list[float]) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds.append(time.monotonic() - self._began)
 
 
 class Conveyor:
