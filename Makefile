@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench soak up clean
+.PHONY: help demo test lint format bench bench-gpu soak up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(READY) ## measure on this machine, as ratios against baselines of the s
 
 soak: $(READY) ## minutes of everything that can go wrong, then an audit; SEED=n repeats a plan, SECONDS_OF_TROUBLE=n
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SECONDS_OF_TROUBLE),--seconds $(SECONDS_OF_TROUBLE))
+
+bench-gpu: $(READY) ## the engine's measures on a CUDA device, and pairs an hour by stack and size
+	@$(BIN)/python -m tests.bench.gpu
 
 clean: ## remove what the targets made, .venv included
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -38,22 +38,26 @@ def measure_engine(options: argparse.Namespace) -> None:
     import torch
     from tests.bench.batch import measure as measure_batch
     from tests.bench.engine import bench_engine
-    from tests.bench.plot import plot_curves
+    from tests.bench.plot import plot_curves, plot_sizes
+    from tests.bench.sizes import measure as measure_sizes
 
     size_px = options.size_px or (128 if options.quick else 256)
     table, curves = bench_engine(size_px, options.pairs, rounds=5 if options.quick else 15)
     table |= measure_batch(threads=torch.get_num_threads(), quick=options.quick)
+    table |= measure_sizes(quick=options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "engine.json").write_text(json.dumps(table, indent=2) + "\n")
     plot_curves(curves).save(options.out / "engine.png")
+    plot_sizes(table["sizes"]).save(options.out / "sizes.png")
     measures = (
         "per_evaluation_ratio",
         "time_to_seed_loss_ratio",
         "time_to_seed_loss_cpu_ratio",
         "pairs_per_hour_ratio",
+        "tiled_peak_rss_bytes",
     )
     for measure in measures:
-        print(f"{measure}: {table[measure] or 'not reached'}")
+        print(f"{measure}: {table[measure] or 'not reached, or left out by --quick'}")
 
 
 main()

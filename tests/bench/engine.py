@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from tests.bench.pairs import BenchPair, bench_pairs
+from tests.bench.peak import evaluation_flops, share_of_peak
 from tests.bench.seed_program import SeedProgram, SeedRun, run_seed_program
 
 from impasto.worker.engine import Network, StepLosses, StyleSettings, TargetCache, load_network, stylize
 from impasto.worker.engine.device import resolve_precision
+from impasto.worker.engine.graphs import graphed
 from impasto.worker.engine.images import to_tensor
 from impasto.worker.engine.objective import Objective
 from impasto.worker.engine.targets import compute_targets
@@ -68,10 +69,10 @@ class PairOutcome:
 
 
 def bench_engine(
-    size_px: int, count: int, rounds: int
+    size_px: int, count: int, rounds: int, device: str = "cpu"
 ) -> tuple[dict[str, Any], dict[str, tuple[Curve, Curve]]]:
     """All measures as one table, and by pair the curves (the seed program's, ours) for the plot."""
-    network = load_network("caffe", device="cpu")
+    network = load_network("caffe", device=device)
     per_evaluation = _per_evaluation(network, rounds)
     outcomes: list[PairOutcome] = []
     curves: dict[str, tuple[Curve, Curve]] = {}
@@ -108,12 +109,8 @@ def _per_evaluation(network: Network, rounds: int) -> dict[str, Any]:
     pair = bench_pairs(_EVALUATION_PX, 1)[0]
     settings = _settings(_EVALUATION_PX, 1)
     dtype = resolve_precision(settings.precision, network.device)
-    objective = Objective(
-        compute_targets(pair.content, pair.style, settings, network, dtype, TargetCache()),
-        settings,
-        network,
-        dtype,
-    )
+    targets = compute_targets(pair.content, pair.style, settings, network, dtype, TargetCache())
+    objective = graphed(Objective(targets, settings, network, dtype), settings, network.device)
     picture = to_tensor(pair.content, network.device)
     program = SeedProgram(picture, to_tensor(pair.style, network.device), network)
 
@@ -123,17 +120,35 @@ def _per_evaluation(network: Network, rounds: int) -> dict[str, Any]:
     sides: dict[str, list[float]] = {"seed": [], "ours": []}
     for _ in range(rounds):
         for name, evaluate in (("seed", seed_evaluation), ("ours", lambda: objective(picture))):
+            wait_for(network.device)
             began = time.perf_counter()
             evaluate()
+            wait_for(network.device)
             sides[name].append(time.perf_counter() - began)
     seed, ours = min(sides["seed"]), min(sides["ours"])
-    return {"seed_seconds": seed, "seconds": ours, "ratio": seed / ours, "precision": str(dtype)[6:]}
+    layers = (*settings.content_layers, *settings.style_layers)
+    trunk = network.trunk(layers, pooling=settings.pooling, dtype=dtype)
+    flops = evaluation_flops(trunk, settings.style_layers, _EVALUATION_PX**2)
+    return {
+        "seed_seconds": seed,
+        "seconds": ours,
+        "ratio": seed / ours,
+        "precision": str(dtype)[6:],
+        **share_of_peak(flops, ours),
+    }
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _run_pair(pair: BenchPair, size_px: int, network: Network) -> tuple[PairOutcome, tuple[Curve, Curve]]:
     content, style = to_tensor(pair.content, network.device), to_tensor(pair.style, network.device)
     began, cpu_began = time.perf_counter(), time.process_time()
     seed = run_seed_program(content, style, network, SEED_EVALUATIONS)
+    wait_for(network.device)
     seed_seconds, seed_cpu = time.perf_counter() - began, time.process_time() - cpu_began
     program = SeedProgram(content, style, network)
     target = WITHIN * seed.best
@@ -144,7 +159,7 @@ def _run_pair(pair: BenchPair, size_px: int, network: Network) -> tuple[PairOutc
         began, cpu_began = time.perf_counter(), time.process_time()
         result = stylize(pair.content, pair.style, _settings(size_px, steps), network)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-        score = program.score(_as_tensor(result.image))
+        score = program.score(to_tensor(result.image, network.device))
         if score <= target or steps >= _LONGEST_SEARCH:
             break
         # Rounding to 8 bits, or the precision, took what was missing.
@@ -185,10 +200,6 @@ def _curve(pair: BenchPair, size_px: int, network: Network, seed: SeedRun) -> Cu
     with suppress(_Reached):
         stylize(pair.content, pair.style, _settings(size_px, _LONGEST_SEARCH), network, on_step=watch)
     return curve
-
-
-def _as_tensor(picture: Image.Image) -> torch.Tensor:
-    return to_tensor(picture, torch.device("cpu"))
 
 
 def geometric_mean(values: list[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from PIL import Image, ImageDraw
 from tests.bench.engine import WITHIN, Curve
@@ -49,3 +50,37 @@ def _panel(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, seed: Curv
         draw.line(points, fill=colour, width=2)
     draw.text((left + _MARGIN, top + 10), name, fill=_INK)
     draw.text((left + _WIDTH - 70, top + _HEIGHT - 24), f"{longest:.0f} s", fill=_INK)
+
+
+def plot_sizes(sizes: list[dict[str, Any]]) -> Image.Image:
+    """Seconds a step (blue) and peak resident bytes of the process (red) against megapixels, all
+    logarithmic, each measured point with its figure.
+    """
+    sheet = Image.new("RGB", (2 * _WIDTH, _HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    for left, name, unit, colour in (
+        (0, "step_seconds", "s", _OURS),
+        (_WIDTH, "peak_rss_bytes", "GB", _SEED),
+    ):
+        values = [size[name] / (1e9 if unit == "GB" else 1) for size in sizes]
+        megapixels = [size["megapixels"] for size in sizes]
+        points = [
+            (
+                left + _MARGIN + _share(x, megapixels) * (_WIDTH - 3 * _MARGIN),
+                _HEIGHT - _MARGIN - _share(y, values) * (_HEIGHT - 3 * _MARGIN),
+            )
+            for x, y in zip(megapixels, values, strict=True)
+        ]
+        draw.line(points, fill=colour, width=2)
+        draw.text((left + _MARGIN, 10), f"{name.split('_')[0]}, {unit}, against megapixels", fill=_INK)
+        for (x, y), value, size in zip(points, values, megapixels, strict=True):
+            draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
+            draw.text((x - 10, y - 16), f"{value:.2g}", fill=_INK)
+            draw.text((x - 10, _HEIGHT - 20), f"{size:.2g}", fill=_INK)
+    return sheet
+
+
+def _share(value: float, values: list[float]) -> float:
+    """Where a value lies between the least and the largest, logarithmically, in [0, 1]."""
+    low, high = min(values), max(values)
+    return math.log(value / low) / math.log(high / low) if high > low else 0.5

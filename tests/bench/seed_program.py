@@ -103,7 +103,7 @@ class SeedProgram:
 
 
 def _convolution(kernel: Tensor, bias: Tensor) -> nn.Conv2d:
-    layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+    layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1, device=kernel.device)
     with torch.no_grad():
         layer.weight.copy_(kernel.contiguous())
         layer.bias.copy_(bias)  # type: ignore[union-attr]
