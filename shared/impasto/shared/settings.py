@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from impasto.shared.errors import BadSettings
 from impasto.shared.layers import describe_layers, layer_names
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 """Raised whenever the same settings would give other pixels; part of every fingerprint."""
 
 OutputFormat = Literal["png", "jpeg", "webp", "tiff"]
@@ -90,7 +90,11 @@ class StyleSettings(BaseModel):
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     history: int = Field(50, ge=1, le=1000, description="curvature pairs that L-BFGS keeps")
     learning_rate: float = Field(0.02, gt=0, le=10, description="Adam's")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = Field(
+        "auto",
+        description="what convolutions compute in; auto: bfloat16 where the hardware has it, else float32; "
+        "tf32: float32 rounded to TensorFloat-32 where a GPU multiplies",
+    )
 
     format: OutputFormat = "png"
     quality: int = Field(95, ge=1, le=100, description="of JPEG and WebP")

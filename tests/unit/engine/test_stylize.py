@@ -94,6 +94,15 @@ def test_every_step_is_told_in_order_and_totals_add_up(
         assert step.content + step.style + step.tv == pytest.approx(step.total, rel=1e-5)
 
 
+def test_tensor_float_is_float32_where_there_is_none(
+    network: Network, scene: Image.Image, look: Image.Image
+) -> None:
+    rounded = stylize(scene, look, QUICK.model_copy(update={"precision": "tf32"}), network)
+    exact = stylize(scene, look, QUICK.model_copy(update={"precision": "float32"}), network)
+    assert rounded.precision == exact.precision == "float32"
+    assert rounded.image.tobytes() == exact.image.tobytes()
+
+
 def test_the_result_says_what_it_ran_on(network: Network, scene: Image.Image, look: Image.Image) -> None:
     result = stylize(scene, look, QUICK, network)
     assert f"torch.{result.precision}" == str(resolve_precision("auto", network.device))

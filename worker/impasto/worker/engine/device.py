@@ -34,7 +34,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     Without such units a CPU emulates bfloat16 and loses time by it. Only the processor decides, never a
     stopwatch: the same machine must give the same bytes.
     """
-    if precision == "float32":
+    if precision in ("float32", "tf32"):
         return torch.float32
     if precision == "bfloat16":
         return torch.bfloat16
@@ -64,8 +64,16 @@ def device_memory(device: torch.device) -> Iterator[None]:
         raise
 
 
+def precision_used(precision: str, dtype: torch.dtype, device: torch.device) -> str:
+    """What a run tells of its convolutions: `float32`, `tf32` or `bfloat16`."""
+    rounded = precision == "tf32" and device.type == "cuda"
+    return "tf32" if rounded else str(dtype).removeprefix("torch.")
+
+
 @contextmanager
-def reproducible() -> Iterator[None]:
-    """CUDA's convolutions by algorithms that give the same bytes each time, and float32 that is float32."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+def reproducible(*, tf32: bool = False) -> Iterator[None]:
+    """CUDA's convolutions by algorithms that give the same bytes each time, and float32 that is float32, or,
+    on demand, TensorFloat-32; Gram matrices and losses stay float32.
+    """
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
         yield

@@ -10,7 +10,7 @@ from impasto.shared.errors import BadSettings, Diverged, HandedBack
 from impasto.shared.settings import ENGINE_VERSION, StyleSettings
 from impasto.worker.engine.checkpoint import Checkpoint, run_identity
 from impasto.worker.engine.colours import after_transfer, scene_before_transfer, style_before_transfer
-from impasto.worker.engine.device import reproducible, resolve_precision
+from impasto.worker.engine.device import precision_used, reproducible, resolve_precision
 from impasto.worker.engine.images import check_picture, to_picture
 from impasto.worker.engine.layers import layer_position
 from impasto.worker.engine.masks import check_mask
@@ -80,7 +80,7 @@ def stylize(
         run.losses, run.recoveries = [list(resumed.losses)], [resumed.recoveries]
         run.notes = dict.fromkeys(resumed.notes)
 
-    with reproducible():
+    with reproducible(tf32=settings.precision == "tf32"):
         for finished, scale in enumerate(scales(settings, content.size)):
             if resumed is not None and finished < resumed.scale:
                 continue
@@ -117,7 +117,7 @@ def stylize_stack(
         raise BadSettings("a stack takes contents of one size: sort them by size first")
     looks = [styles_with_shares(style) for _, style in pairs]
     run = _begun(contents, looks, settings, network, targets, memory_budget_bytes)
-    with reproducible():
+    with reproducible(tf32=settings.precision == "tf32"):
         for scale in scales(settings, contents[0].size):
             run.descend(scale, Stage())
     return _results(run, contents)
@@ -164,7 +164,7 @@ def _results(run: Run, contents: Sequence[Image.Image]) -> list[StyleResult]:
             losses=losses,
             steps=len(losses),
             timings=dict(run.timings),
-            precision=str(run.dtype).removeprefix("torch."),
+            precision=precision_used(run.settings.precision, run.dtype, run.network.device),
             device=str(run.network.device),
             recoveries=recoveries,
             notes=tuple(run.notes),
