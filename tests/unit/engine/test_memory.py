@@ -44,7 +44,9 @@ def test_a_large_picture_gives_up_whole_evaluations_and_history_and_says_so(trun
     plan = _plan(trunk, (4000, 6000), 12 * 10**9)
     assert plan.tile_px is not None
     assert LEAST_HISTORY <= plan.history < GALLERY.history
-    assert len(plan.notes) == 2
+    assert plan.thrifty
+    for word in ("tiles", "instead of 50", "bfloat16"):
+        assert any(word in note for note in plan.notes)
 
 
 def test_a_budget_that_is_too_small_for_anything_is_told(trunk: Trunk) -> None:

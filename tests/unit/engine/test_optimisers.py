@@ -14,6 +14,7 @@ from impasto.worker.engine.adam import Adam
 from impasto.worker.engine.curvature import CurvatureHistory
 from impasto.worker.engine.lbfgs import Lbfgs
 from impasto.worker.engine.optimise import Evaluate, Observe, Solution, minimise
+from impasto.worker.engine.spectrum import Spectrum
 from impasto.worker.engine.terms import Evaluation, Losses, Terms
 
 Minimise = Callable[..., Solution]
@@ -29,10 +30,10 @@ def lbfgs(
     *,
     steps: int,
     observe: Observe = _silent,
-    history: int = 20,
     thrifty: bool = False,
+    even: bool = True,
 ) -> Solution:
-    optimiser = Lbfgs(start, history=history, thrifty=thrifty)
+    optimiser = Lbfgs(start, history=20, thrifty=thrifty, even=even)
     return minimise(optimiser, evaluate, steps=steps, observe=observe)
 
 
@@ -92,7 +93,7 @@ def test_lbfgs_follows_a_curved_valley() -> None:
         flat = 2 * x.flatten()
         return (100 * (flat[1:] - flat[:-1].square()).square() + (1 - flat[:-1]).square()).sum()
 
-    found = lbfgs(_problem(rosenbrock), _start(0.1), steps=300)
+    found = lbfgs(_problem(rosenbrock), _start(0.1), steps=300, even=False)
     assert found.losses[0].total < 1e-3
 
 
@@ -231,9 +232,9 @@ def test_a_history_of_half_the_bytes_finds_the_minimum_too() -> None:
 
 def test_long_vectors_in_stretches_are_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate, _ = _bounded_quadratic()
-    whole = lbfgs(evaluate, _start(), steps=30)
+    whole = lbfgs(evaluate, _start(), steps=8, thrifty=True)
     monkeypatch.setattr(impasto.worker.engine.lbfgs, "_STRETCH", 7)
-    pieces = lbfgs(evaluate, _start(), steps=30)
+    pieces = lbfgs(evaluate, _start(), steps=8, thrifty=True)
     torch.testing.assert_close(pieces.picture, whole.picture, rtol=1e-3, atol=1e-4)
 
 
@@ -274,17 +275,19 @@ def _add(history: CurvatureHistory, step: torch.Tensor, change: torch.Tensor) ->
     everything = slice(0, len(step))
     history.open()
     history.write(everything, step.unsqueeze(0), change.unsqueeze(0))
-    table = history.products(everything, torch.stack((step, change), dim=1).unsqueeze(0))
-    history.close(table[:, :, 0], table[:, :, 1], torch.tensor([True]))
+    new = change.unsqueeze(0)
+    table = history.products(everything, (new, new), (new, new))
+    history.close(table[..., 0].double(), step.square().sum().view(1).double(), torch.tensor([True]))
     return bool(history.known())
 
 
 def _descent(history: CurvatureHistory, gradient: torch.Tensor) -> torch.Tensor:
     everything = slice(0, len(gradient))
-    products = history.products(everything, gradient.view(1, -1, 1)).squeeze(2)
-    coefficients = history.coefficients(products, history.scale())
-    curved = history.combined(everything, coefficients, gradient.dtype)
-    return (curved - history.scale().unsqueeze(1) * gradient).squeeze(0)
+    each = gradient.unsqueeze(0)
+    products = history.products(everything, (each, each), (each, each))[..., 0]
+    coefficients = history.coefficients(products.double(), history.scale())
+    along_s, along_y = history.combined(everything, coefficients, gradient.dtype)
+    return (along_s + along_y - history.scale().unsqueeze(1) * gradient).squeeze(0)
 
 
 def test_a_pair_without_positive_curvature_is_not_taken() -> None:
@@ -300,3 +303,45 @@ def test_pairs_that_do_not_count_leave_the_direction_to_those_that_do() -> None:
     _add(history, s, -y)
     gradient = torch.tensor([1.0, 2, 3, 4]).double()
     torch.testing.assert_close(_descent(history, gradient), _two_loops([(s, y)], gradient))
+
+
+def _picture(seed: int, size: tuple[int, int] = (9, 14)) -> torch.Tensor:
+    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [(9, 14), (8, 7), (1, 12), (16, 16)])
+def test_the_filter_is_symmetric_positive_and_the_stronger_the_slower_the_wave(size: tuple[int, int]) -> None:
+    one, other = _picture(1, size), _picture(2, size)
+    even = Spectrum(size, one)
+    there, back = (even(x.flatten(1)).flatten() for x in (one, other))
+    torch.testing.assert_close(there @ other.flatten(), one.flatten() @ back)
+    assert there @ one.flatten() > 0
+    across = torch.arange(size[1], dtype=torch.float64)
+    strengths = []
+    for waves in (1, size[1] // 2):
+        wave = torch.cos(2 * torch.pi * waves * across / size[1]).expand(1, 3, *size)
+        strengths.append(float(even(wave.flatten(1)).norm() / wave.norm()))
+    assert strengths[0] > 1.2 * strengths[1]
+
+
+def test_with_even_curvatures_the_direction_is_that_of_the_filtered_problem() -> None:
+    """One step of L-BFGS in z, x = L z, taken back to x."""
+    size = (6, 10)
+    even = Spectrum(size, _picture(1, size))
+    s, y, gradient = (_picture(seed, size).flatten(1) for seed in (1, 2, 3))
+    y = y + 3 * s
+    history = CurvatureHistory(4, s, torch.float64)
+    history.open()
+    everything = slice(0, s.shape[1])
+    history.write(everything, s, even(y))
+    table = history.products(everything, (y, gradient), (even(y), even(gradient)))
+    history.close(table[..., 0], s.square().sum(1), torch.tensor([True]))
+    coefficients = history.coefficients(table[..., 1], history.scale())
+    along_s, along_y = history.combined(everything, coefficients, torch.float64)
+    found = along_s + even(along_y - history.scale().unsqueeze(1) * even(gradient))
+
+    length = s.shape[1]
+    matrix = torch.stack([even(row.unsqueeze(0)).squeeze(0) for row in torch.eye(length).double()])
+    inverse = torch.linalg.inv(matrix)
+    in_z = _two_loops([((inverse @ s[0]), matrix @ y[0])], matrix @ gradient[0])
+    torch.testing.assert_close(found[0], matrix @ in_z)

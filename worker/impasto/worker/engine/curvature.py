@@ -30,8 +30,9 @@ _SCALE_PAIRS: Final = 5
 class CurvatureHistory:
     """The last `size` pairs (s, y) of B problems of n numbers each.
 
-    Every step writes one pair, of all problems into the same slot; `valid` says whose count. In `dtype`
-    bfloat16 the pairs take half the memory, and inner products are those of the rounded pairs.
+    Every step writes one pair, of all problems into the same slot; whose count is told apart. In `dtype`
+    bfloat16 the pairs take half the memory. Under a change of variables x = L z, an s stays as it is and what
+    is kept as y is L y, so that Sᵀy is of the one space and YᵀY of the other, and both are what they should.
     """
 
     def __init__(self, size: int, like: Tensor, dtype: torch.dtype) -> None:
@@ -62,21 +63,28 @@ class CurvatureHistory:
         place[:, 1] = change
         return place[:, 0].to(step.dtype), place[:, 1].to(change.dtype)
 
-    def products(self, part: slice, vectors: Tensor) -> Tensor:
-        """Inner products over a stretch of each row (s and y in turns) with (B, k, v): (B, 2 filled, v)."""
-        return torch.bmm(self._rows(part).to(vectors.dtype), vectors)
+    def products(self, part: slice, with_s: tuple[Tensor, Tensor], with_y: tuple[Tensor, Tensor]) -> Tensor:
+        """Inner products over a stretch: of each s with two vectors (B, k), of each y with two others:
+        (B, filled, 2 (s, y), 2).
+        """
+        pairs = self._pairs[:, : self.filled, :, part]
+        return torch.stack(
+            [
+                torch.bmm(pairs[:, :, row].to(one.dtype), torch.stack((one, other), dim=2))
+                for row, (one, other) in enumerate((with_s, with_y))
+            ],
+            dim=2,
+        )
 
-    def close(self, with_step: Tensor, with_change: Tensor, counts: Tensor) -> None:
-        """Takes in the new pair's inner products with all rows, each (B, 2 filled), and whether it counts,
-        (B,). A pair that shows no positive curvature never does.
+    def close(self, with_change: Tensor, square: Tensor, counts: Tensor) -> None:
+        """Takes in the inner products of each s and of each y with the new y, (B, filled, 2), the new s·s,
+        (B,), and whether the new pair counts, (B,). One that shows no positive curvature never does.
         """
         filled, new = self.filled, self._newest
-        with_step, with_change = (v.double().view(-1, filled, 2) for v in (with_step, with_change))
         self._sy[:, :filled, new] = with_change[:, :, 0]
-        self._sy[:, new, :filled] = with_step[:, :, 1]
         self._yy[:, :filled, new] = self._yy[:, new, :filled] = with_change[:, :, 1]
-        ss, sy, yy = with_step[:, new, 0], with_change[:, new, 0], with_change[:, new, 1]
-        valid = counts & (sy > _LEAST_COSINE * (ss * yy).sqrt())
+        sy, yy = with_change[:, new, 0], with_change[:, new, 1]
+        valid = counts & (sy > _LEAST_COSINE * (square * yy).sqrt())
         self._valid[:, new] = valid
         self._last_scale = torch.where(valid, sy / yy, self._last_scale)
 
@@ -96,14 +104,14 @@ class CurvatureHistory:
         return torch.where(largest > 0, largest, self._last_scale)
 
     def coefficients(self, with_gradient: Tensor, scale: Tensor) -> Tensor:
-        """What each row counts in −H g but for −γ g, (B, 2 filled), of the rows' inner products with g."""
+        """What each s and y counts in −H g but for −γ g, of their inner products with g: both are
+        (B, filled, 2).
+        """
         order = self._by_age()
         valid = self._valid[:, order]
         both = valid.unsqueeze(1) & valid.unsqueeze(2)
         sy, yy = (torch.where(both, m[:, order][:, :, order], 0) for m in (self._sy, self._yy))
-        sg, yg = torch.where(
-            valid.unsqueeze(2), with_gradient.double().view(len(valid), -1, 2)[:, order], 0
-        ).unbind(2)
+        sg, yg = torch.where(valid.unsqueeze(2), with_gradient[:, order], 0).unbind(2)
         triangle = sy.triu() + torch.diag_embed((~valid).double())
         gamma = scale.view(-1, 1, 1)
         ahead = torch.linalg.solve_triangular(triangle, sg.unsqueeze(2), upper=True)
@@ -111,12 +119,16 @@ class CurvatureHistory:
         along_s = torch.linalg.solve_triangular(triangle.transpose(1, 2), middle, upper=False)
         answer = torch.empty(len(valid), len(order), 2, dtype=torch.float64, device=scale.device)
         answer[:, order] = torch.cat([-along_s, gamma * ahead], dim=2)
-        return answer.flatten(1)
+        return answer
 
-    def combined(self, part: slice, coefficients: Tensor, dtype: torch.dtype) -> Tensor:
-        """A stretch of the rows' sum with these coefficients, (B, k)."""
-        rows = self._rows(part).to(dtype)
-        return torch.bmm(coefficients.to(dtype).unsqueeze(1), rows).squeeze(1)
+    def combined(self, part: slice, coefficients: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A stretch of the sum of all s, and of that of all y, with these coefficients, (B, k) each."""
+        pairs = self._pairs[:, : self.filled, :, part]
+        along_s, along_y = (
+            torch.bmm(coefficients[:, :, row].to(dtype).unsqueeze(1), pairs[:, :, row].to(dtype)).squeeze(1)
+            for row in (0, 1)
+        )
+        return along_s, along_y
 
     def state(self) -> OptimiserState:
         """The pairs and their inner products; `restore` takes them back."""
@@ -148,6 +160,3 @@ class CurvatureHistory:
         """The filled slots, the oldest first."""
         first = self._written - self.filled
         return [age % self._size for age in range(first, self._written)]
-
-    def _rows(self, part: slice) -> Tensor:
-        return self._pairs[:, : self.filled, :, part].flatten(1, 2)

@@ -16,7 +16,7 @@ Each of B pictures decides for itself, by masks: nothing here waits for the devi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from impasto.worker.engine.checkpoint import OptimiserState, joined
 from impasto.worker.engine.curvature import CurvatureHistory
+from impasto.worker.engine.spectrum import Spectrum
 from impasto.worker.engine.terms import Evaluation
 
 _MEMORY: Final = 5
@@ -38,15 +39,19 @@ _LARGEST_CHANGE: Final = 0.1
 # The length of a step after a refused one, as shares of that one's.
 _SHORTEST: Final = 0.02
 _LONGEST: Final = 0.5
-# Long vectors are gone through in stretches of so many numbers, so that what is made of them on the way stays
-# in the processor's cache, and small beside a large picture.
+# Where memory is short, long vectors are gone through in stretches of so many numbers, so that what is made
+# of them on the way is small beside the picture.
 _STRETCH: Final = 2**17
 
 
 class Lbfgs:
-    """An `Optimiser`. `history` is the number of curvature pairs, kept in bfloat16 where `thrifty`."""
+    """An `Optimiser`. `history` is the number of curvature pairs.
 
-    def __init__(self, start: Tensor, *, history: int, thrifty: bool = False) -> None:
+    `thrifty` keeps them in bfloat16 and works in stretches, for pictures that leave no memory. `even` makes
+    curvatures even by `Spectrum`, which takes a few more pictures' room.
+    """
+
+    def __init__(self, start: Tensor, *, history: int, thrifty: bool = False, even: bool = True) -> None:
         self.picture = start.clamp(0, 1).contiguous()
         batch, device = start.shape[0], start.device
         flat = self.picture.flatten(1)
@@ -60,12 +65,18 @@ class Lbfgs:
         self._refusals = torch.zeros(batch, dtype=torch.int64, device=device)
         self._length = torch.ones(batch, dtype=start.dtype, device=device)
         self._slope = torch.zeros(batch, dtype=torch.float64, device=device)
-        self._stretch = _STRETCH if device.type == "cpu" else flat.shape[1]
+        self._filter: Callable[[Tensor], Tensor] = (
+            Spectrum((start.shape[2], start.shape[3]), start) if even and not thrifty else _unfiltered
+        )
+        self._stretch = _STRETCH if thrifty else flat.shape[1]
 
     def begin(self, here: Evaluation) -> None:
         self.losses = here.terms.losses()
         self._recent += self.losses[:, 3:]
         self._gradient = here.gradient.flatten(1)
+        for part in self._stretches():
+            flat, slope, direction = self._at(part)
+            direction.copy_(self._filter(slope * _free(flat, slope)))
         self._turn(None)
 
     def propose(self) -> Tensor:
@@ -101,23 +112,27 @@ class Lbfgs:
 
     def _move(self, trial: Tensor, gradient: Tensor, accepted: Tensor) -> Tensor:
         """Goes to the trial where it is accepted, and takes the step in as a curvature pair; the inner
-        products of all rows of the history with the gradient that counts from there on.
+        products of the history with the gradient that counts from there on, which is left, filtered, where
+        the direction was.
         """
         self._pairs.open()
         column = accepted.unsqueeze(1)
-        tables = []
+        tables, squares = [], []
         for part in self._stretches():
             here, slope = self.picture.flatten(1)[:, part], self._gradient[:, part]
             there = torch.where(column, trial[:, part], here)
             slope_there = torch.where(column, gradient[:, part], slope)
-            step, change = self._pairs.write(part, there - here, slope_there - slope)
+            change = slope_there - slope
+            step, filtered = self._pairs.write(part, there - here, self._filter(change))
             here.copy_(there)
             slope.copy_(slope_there)
-            new = torch.stack((step, change, slope * _free(here, slope)), dim=2)
-            tables.append(self._pairs.products(part, new).double())
+            masked = slope * _free(here, slope)
+            direction = self._direction[:, part].copy_(self._filter(masked))
+            tables.append(self._pairs.products(part, (change, masked), (filtered, direction)).double())
+            squares.append(step.square().sum(1).double())
         table = torch.stack(tables).sum(0)
-        self._pairs.close(table[:, :, 0], table[:, :, 1], accepted)
-        return table[:, :, 2]
+        self._pairs.close(table[..., 0], torch.stack(squares).sum(0), accepted)
+        return table[..., 1]
 
     def _turn(self, with_gradient: Tensor | None) -> None:
         """Takes a new direction; settles pictures of which every pixel is settled or held by its bound."""
@@ -127,11 +142,13 @@ class Lbfgs:
         sums = []
         for part in self._stretches():
             here, slope, direction = self._at(part)
-            masked = slope * _free(here, slope)
-            torch.mul(masked, -scale.to(masked).unsqueeze(1), out=direction)
+            free = _free(here, slope)
+            masked = slope * free
+            direction *= -scale.to(masked).unsqueeze(1)
             if coefficients is not None:
-                direction += self._pairs.combined(part, coefficients, masked.dtype)
-                direction *= _free(here, slope)
+                along_s, along_y = self._pairs.combined(part, coefficients, masked.dtype)
+                direction += along_y
+                direction.copy_(self._filter(direction)).add_(along_s).mul_(free)
             sums.append(
                 torch.stack([(direction * masked).sum(1), direction.abs().sum(1), masked.abs().sum(1)])
             )
@@ -177,6 +194,10 @@ class Lbfgs:
 
 
 _HIDDEN: Final = ("direction", "gradient", "slope", "recent", "refusals", "length")
+
+
+def _unfiltered(flat: Tensor) -> Tensor:
+    return flat
 
 
 def _free(picture: Tensor, gradient: Tensor) -> Tensor:

@@ -26,9 +26,11 @@ _PROCESS_BYTES: Final = 850_000_000
 """Interpreter, torch and the network's weights of a process on the CPU."""
 _PICTURE_BYTES: Final = 12
 """A pixel of content, scene and result in 8 bits, with a copy to spare."""
-_WORKING_VECTORS: Final = 7
-"""Pictures and gradients that an optimiser holds at its peak besides its history: the picture, its gradient,
-the direction, the trial and its gradient, the best picture, and one for what lives shortly.
+_WORKING_VECTORS: Final = 18
+"""Pictures and gradients that an optimiser holds at its peak besides its history."""
+_THRIFTY_VECTORS: Final = 7
+"""The same where it is thrifty: the picture, its gradient, the direction, the trial and its gradient, the
+best picture, and one for what lives shortly.
 """
 _VECTOR_BYTES: Final = 3 * 4
 _SHORT_HISTORY: Final = 10
@@ -91,35 +93,39 @@ def plan_memory(
     """How to run `steps` evaluations of a stack of pictures of (height, width) px within the budget, which on
     the CPU is that of the whole process.
 
-    Whole evaluations while they leave room for a history of ten; else tiles as large as half of what remains
-    allows, and the longest history that the rest allows. Where not even the least fits, the least is run all
-    the same.
+    Whole evaluations while they leave room for a history of ten; else tiles, and that history if it fits;
+    else a thrifty optimiser with the longest history that the rest allows. Where not even the least fits, the
+    least is run all the same.
     """
     pixels = stack * size[0] * size[1]
     vector = _VECTOR_BYTES * pixels
-    fixed = _WORKING_VECTORS * vector
-    if device.type == "cpu":
-        fixed += _PROCESS_BYTES + _PICTURE_BYTES * pixels
+    base = _PROCESS_BYTES + _PICTURE_BYTES * pixels if device.type == "cpu" else 0
     wished = min(settings.history, steps) if settings.optimizer == "lbfgs" else 0
-    least = min(wished, LEAST_HISTORY)
-    left = budget_bytes - fixed
 
-    def planned(tile_px: int | None, room: float) -> tuple[MemoryPlan, float]:
-        """The plan, and the bytes of its history."""
-        thrifty = room < 2 * vector * min(wished, _SHORT_HISTORY)
-        pair = vector if thrifty else 2 * vector
-        history = max(least, min(wished, int(room // pair)))
-        return _noted(tile_px, history, wished, thrifty), pair * history
+    def room(working_vectors: int, evaluation: float) -> float:
+        return budget_bytes - base - working_vectors * vector - evaluation
 
-    whole = evaluation_bytes(trunk, pixels)
-    if whole + 2 * vector * min(wished, _SHORT_HISTORY) <= left:
-        return planned(None, left - whole)[0]
-    tile_px = _tile_px(trunk, max(left / 4, left - 2 * vector * wished))
-    used = evaluation_bytes(trunk, (tile_px + 2 * halo_px(trunk)) ** 2)
-    plan, kept = planned(tile_px, left - used)
-    needed = fixed + used + kept
-    if needed <= budget_bytes:
+    def ample(tile_px: int | None, evaluation: float) -> MemoryPlan | None:
+        """The plan with a history that is not cut short, if there is room for one."""
+        left = room(_WORKING_VECTORS, evaluation)
+        if left < 2 * vector * min(wished, _SHORT_HISTORY):
+            return None
+        return _noted(tile_px, min(wished, int(left // (2 * vector))), wished, thrifty=False)
+
+    whole = ample(None, evaluation_bytes(trunk, pixels))
+    if whole is not None:
+        return whole
+    tile_px = _tile_px(trunk, max(room(_THRIFTY_VECTORS, 0) / 4, room(_WORKING_VECTORS + 2 * wished, 0)))
+    evaluation = evaluation_bytes(trunk, (tile_px + 2 * halo_px(trunk)) ** 2)
+    tiled = ample(tile_px, evaluation)
+    if tiled is not None:
+        return tiled
+    left = room(_THRIFTY_VECTORS, evaluation)
+    history = max(min(wished, LEAST_HISTORY), min(wished, int(left // vector)))
+    plan = _noted(tile_px, history, wished, thrifty=True)
+    if history * vector <= left:
         return plan
+    needed = int(budget_bytes - left + history * vector)
     short = (
         f"the memory budget of {budget_bytes} bytes is too small for {size[1]} × {size[0]} px: "
         f"about {needed} bytes are in use; use a smaller size_px or a larger budget"
@@ -134,7 +140,7 @@ def smaller_tile_px(trunk: Trunk, size: tuple[int, int], tile_px: int | None) ->
     return smaller if smaller < before else None
 
 
-def _noted(tile_px: int | None, history: int, wished: int, thrifty: bool) -> MemoryPlan:
+def _noted(tile_px: int | None, history: int, wished: int, *, thrifty: bool) -> MemoryPlan:
     notes = []
     if tile_px is not None:
         notes.append(f"evaluated in tiles of {tile_px} px to keep the memory budget")
