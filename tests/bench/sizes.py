@@ -21,7 +21,7 @@ CURVE: Final = ((256, 171), (512, 341), (1024, 683), (2048, 1365))
 LARGE: Final = (6000, 4000)
 BUDGET_BYTES: Final = 4_000_000_000
 # As many evaluations as fill the curvature history that the budget leaves the large picture, and one more.
-_STEPS: Final = 6
+_STEPS: Final = 5
 
 
 def measure(*, quick: bool = False) -> dict[str, Any]:

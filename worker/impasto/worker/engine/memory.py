@@ -19,7 +19,7 @@ from impasto.worker.engine.tiles import halo_px, total_stride
 
 CPU_SHARE: Final = 0.5
 CUDA_SHARE: Final = 0.8
-LEAST_HISTORY: Final = 4
+LEAST_HISTORY: Final = 2
 """Curvature pairs that L-BFGS keeps at the least, however small the budget."""
 
 _PROCESS_BYTES: Final = 850_000_000
@@ -28,9 +28,9 @@ _PICTURE_BYTES: Final = 12
 """A pixel of content, scene and result in 8 bits, with a copy to spare."""
 _WORKING_VECTORS: Final = 18
 """Pictures and gradients that an optimiser holds at its peak besides its history."""
-_THRIFTY_VECTORS: Final = 7
-"""The same where it is thrifty: the picture, its gradient, the direction, the trial and its gradient, the
-best picture, and one for what lives shortly.
+_THRIFTY_VECTORS: Final = 6
+"""The same where it is thrifty: the picture, its gradient, the direction, the trial and its gradient, and the
+best picture.
 """
 _VECTOR_BYTES: Final = 3 * 4
 _SHORT_HISTORY: Final = 10
