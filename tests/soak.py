@@ -213,7 +213,7 @@ class Soak:
             # Batches of one that came as messages are as good as any other.
             return all(self._stage.is_over(batch) for batch in self._stage.ledger.batches())
 
-        self._crew.watch_until(all_is_over, seconds=180, what="the end of every batch")
+        self._crew.watch_until(all_is_over, seconds=600, what="the end of every batch")
         self._crew.watch_until(self._stage.dispatcher.broker_is_empty, what="an empty queue")
         for batch in self._stage.ledger.batches():
             key = layout.report_key(batch, "json")
