@@ -19,11 +19,13 @@ from PIL import Image
 from impasto.worker.engine.images import resized
 
 _Array = NDArray[np.float64]
+_Levels = NDArray[np.uint8]
 
 # Luma of ITU-R BT.601, the Y of the YIQ space that the paper's code uses.
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 # Keeps a picture of few colours (its covariance has no inverse) from stretching noise into a rainbow.
 _SMALLEST_VARIANCE: Final = 1e-5
+_BAND_ROWS: Final = 256
 
 
 def scene_before_transfer(content: Image.Image, colours: str) -> Image.Image:
@@ -59,13 +61,23 @@ def recoloured(picture: Image.Image, model: Image.Image) -> Image.Image:
 
     Where light or dark leaves no room for a colour, it is made paler: the luma is kept to a level.
     """
-    luma = _luma(picture)[..., None]  # (H, W, 1)
-    colours = _values(resized(model, picture.size))
+    light, colours = np.asarray(picture), np.asarray(resized(model, picture.size))
+    answer = np.empty_like(light)
+    # In bands of rows, as a large picture's numbers take many times its bytes.
+    for top in range(0, picture.height, _BAND_ROWS):
+        band = slice(top, top + _BAND_ROWS)
+        answer[band] = _coloured(light[band] / 255, colours[band] / 255)
+    return Image.fromarray(answer)
+
+
+def _coloured(light: _Array, colours: _Array) -> _Levels:
+    """The luma of one with the chroma of the other, both (H, W, 3)."""
+    luma = (light @ _LUMA)[..., None]
     chroma = colours - (colours @ _LUMA)[..., None]
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(chroma > 0, (1 - luma) / chroma, np.where(chroma < 0, -luma / chroma, 1.0))
     share = np.clip(room.min(axis=2, keepdims=True), 0, 1)
-    return _picture(luma + share * chroma)
+    return _levels(luma + share * chroma)
 
 
 def _values(picture: Image.Image) -> _Array:
@@ -73,7 +85,11 @@ def _values(picture: Image.Image) -> _Array:
 
 
 def _picture(values: _Array) -> Image.Image:
-    return Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8))
+    return Image.fromarray(_levels(values))
+
+
+def _levels(values: _Array) -> _Levels:
+    return np.asarray((values.clip(0, 1) * 255).round(), dtype=np.uint8)
 
 
 def _luma(picture: Image.Image) -> _Array:
