@@ -159,11 +159,12 @@ def _problem(error: ErrorDetails) -> str:
 _PAPER_STYLE_CONV = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    # The PyTorch tutorial's program, as the seed text restates it.
-    "tutorial": {},
+    # The PyTorch tutorial's program, as the seed text restates it; torch's L-BFGS keeps 100 pairs too.
+    "tutorial": {"history": 100},
     # Gatys, Ecker and Bethge 2016: section 3 and the captions of figures 1 to 3, but for the style weight:
     # their 1 : 1000 belongs to their scaling of the network; with ours it leaves nearly all the photograph.
     # And total variation, which they have not: average pooling hides the noise's finest specks from losses.
+    # At 1e5 orange specks and a bright frame stayed at 192 px; at 1e6 strokes are whole and nearly as crisp.
     "gatys": {
         "pooling": "average",
         "content_layers": ("conv4_2",),
@@ -173,7 +174,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "style_normalisation": "paper",
         "content_weight": 1.0,
         "style_weight": 1e6,
-        "tv_weight": 1e5,
+        "tv_weight": 1e6,
         "start": "noise",
         "steps": 500,
     },
