@@ -76,6 +76,18 @@ def test_a_run_that_is_stopped_twice_goes_on_all_the_same(
     )
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_checkpoint_serves_any_number_of_runs(
+    network: Network, scene: Image.Image, look: Image.Image, optimizer: str
+) -> None:
+    settings = StyleSettings.preset("tutorial", size_px=32, steps=9, history=3, optimizer=optimizer)
+    checkpoint = _stopped(4, scene, look, settings, network)
+    before = checkpoint.to_bytes()
+    first = stylize(scene, look, settings, network, checkpoint=checkpoint)
+    assert checkpoint.to_bytes() == before
+    _assert_same(stylize(scene, look, settings, network, checkpoint=checkpoint), first)
+
+
 def test_a_checkpoint_of_another_run_is_not_used(
     network: Network, scene: Image.Image, look: Image.Image
 ) -> None:

@@ -62,4 +62,4 @@ class Adam:
 
     def restore(self, state: OptimiserState) -> None:
         for name in _NAMES:
-            setattr(self, name, state.tensors[name].to(self.picture.device))
+            setattr(self, name, state.tensors[name].to(self.picture.device, copy=True))

@@ -188,8 +188,9 @@ class Lbfgs:
 
     def restore(self, state: OptimiserState) -> None:
         device = self.picture.device
+        # Copies, since these are changed in place and the state may be restored again.
         for name, value in state.part("own").tensors.items():
-            setattr(self, f"_{name}" if name in _HIDDEN else name, value.to(device))
+            setattr(self, f"_{name}" if name in _HIDDEN else name, value.to(device, copy=True))
         self._pairs.restore(state.part("pairs"))
 
 

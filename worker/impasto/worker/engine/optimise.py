@@ -96,8 +96,8 @@ def minimise(
     if stage.resumed is not None:
         optimiser.restore(stage.resumed.part("optimiser"))
         best = stage.resumed.part("best").tensors
-        best_picture = best["picture"].to(optimiser.picture)
-        best_losses = best["losses"].to(optimiser.losses)
+        best_picture = best["picture"].to(optimiser.picture, copy=True)
+        best_losses = best["losses"].to(optimiser.losses, copy=True)
         done: int = stage.resumed.part("loop").numbers["done"]
     else:
         here = evaluate(optimiser.picture)
