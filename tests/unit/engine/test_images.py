@@ -8,6 +8,7 @@ from PIL import Image
 from impasto.shared.errors import BadPicture
 from impasto.worker.engine.images import (
     check_picture,
+    frame_margin,
     framed,
     noise,
     picture_digest,
@@ -15,6 +16,7 @@ from impasto.worker.engine.images import (
     shrunk,
     to_picture,
     to_tensor,
+    unframed,
 )
 
 CPU = torch.device("cpu")
@@ -59,6 +61,17 @@ def test_a_picture_is_framed_by_its_own_mirror_image(height: int, width: int) ->
     if down and across:
         assert torch.equal(found[:, :, down - 1, across:-across], pixels[:, :, 1])
         assert torch.equal(found[:, :, down:-down, across - 1], pixels[:, :, :, 1])
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (3, 9), (1, 12), (2, 2)])
+def test_the_way_back_from_the_frame_is_its_derivative(height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    pixels = torch.rand(2, 3, height, width, generator=generator, dtype=torch.float64).requires_grad_()
+    seen = framed(pixels, "reflect")
+    slope = torch.rand(seen.shape, generator=generator, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(seen, pixels, slope)
+    found = unframed(slope, frame_margin((height, width), "reflect"))
+    torch.testing.assert_close(found, expected)
 
 
 def test_noise_is_uniform_and_the_seeds_own() -> None:

@@ -98,28 +98,27 @@ class CurvatureHistory:
 
     def scale(self) -> Tensor:
         """γ, (B,), float64: zero where no pair was ever seen."""
-        recent = self._by_age()[-_SCALE_PAIRS:]
-        sy, yy = (m.diagonal(dim1=1, dim2=2)[:, recent] for m in (self._sy, self._yy))
-        largest = torch.where(self._valid[:, recent], sy / yy, 0).amax(1) if recent else self._last_scale
+        if not self.filled:
+            return self._last_scale
+        sy, yy = (self._by_age(m.diagonal(dim1=1, dim2=2)) for m in (self._sy, self._yy))
+        seen = torch.where(self._by_age(self._valid), sy / yy, 0)
+        largest = seen[:, -_SCALE_PAIRS:].amax(1)
         return torch.where(largest > 0, largest, self._last_scale)
 
     def coefficients(self, with_gradient: Tensor, scale: Tensor) -> Tensor:
         """What each s and y counts in −H g but for −γ g, of their inner products with g: both are
         (B, filled, 2).
         """
-        order = self._by_age()
-        valid = self._valid[:, order]
+        valid = self._by_age(self._valid)
         both = valid.unsqueeze(1) & valid.unsqueeze(2)
-        sy, yy = (torch.where(both, m[:, order][:, :, order], 0) for m in (self._sy, self._yy))
-        sg, yg = torch.where(valid.unsqueeze(2), with_gradient[:, order], 0).unbind(2)
+        sy, yy = (torch.where(both, self._by_age(m, 1, 2), 0) for m in (self._sy, self._yy))
+        sg, yg = torch.where(valid.unsqueeze(2), self._by_age(with_gradient), 0).unbind(2)
         triangle = sy.triu() + torch.diag_embed((~valid).double())
         gamma = scale.view(-1, 1, 1)
         ahead = torch.linalg.solve_triangular(triangle, sg.unsqueeze(2), upper=True)
         middle = sy.diagonal(dim1=1, dim2=2).unsqueeze(2) * ahead + gamma * (yy @ ahead - yg.unsqueeze(2))
         along_s = torch.linalg.solve_triangular(triangle.transpose(1, 2), middle, upper=False)
-        answer = torch.empty(len(valid), len(order), 2, dtype=torch.float64, device=scale.device)
-        answer[:, order] = torch.cat([-along_s, gamma * ahead], dim=2)
-        return answer
+        return torch.cat([-along_s, gamma * ahead], dim=2).roll(self._oldest, 1)
 
     def combined(self, part: slice, coefficients: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """A stretch of the sum of all s, and of that of all y, with these coefficients, (B, k) each."""
@@ -156,7 +155,13 @@ class CurvatureHistory:
     def _newest(self) -> int:
         return (self._written - 1) % self._size
 
-    def _by_age(self) -> list[int]:
-        """The filled slots, the oldest first."""
-        first = self._written - self.filled
-        return [age % self._size for age in range(first, self._written)]
+    @property
+    def _oldest(self) -> int:
+        return (self._written - self.filled) % self._size
+
+    def _by_age(self, slots: Tensor, *axes: int) -> Tensor:
+        """Its filled slots along those axes, by default the second, the oldest first."""
+        for axis in axes or (1,):
+            # Rolled and not indexed: for a list of indices, copied to the device, the host would wait.
+            slots = slots.narrow(axis, 0, self.filled).roll(-self._oldest, axis)
+        return slots

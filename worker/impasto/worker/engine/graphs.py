@@ -43,7 +43,8 @@ class _Graphed:
 
     def __call__(self, pictures: Tensor) -> Evaluation:
         if self._recorded is None:
-            self._recorded = _record(self._evaluate, pictures)
+            with torch.cuda.device(pictures.device):
+                self._recorded = _record(self._evaluate, pictures)
         self._recorded.pictures.copy_(pictures)
         self._recorded.graph.replay()
         # The next replay writes over what this one told.
@@ -54,6 +55,9 @@ class _Graphed:
 
 
 def _record(evaluate: Evaluate, like: Tensor) -> _Recording:
+    """Streams are the current device's, which must be that of the pictures: what runs on another's is not
+    recorded, and its replay would tell nothing new.
+    """
     pictures = like.clone()
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())

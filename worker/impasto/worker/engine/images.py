@@ -83,6 +83,22 @@ def framed(pictures: Tensor, padding: str) -> Tensor:
     return F.pad(pictures, (across, across, down, down), mode="reflect")
 
 
+def unframed(gradient: Tensor, margins: tuple[int, int]) -> Tensor:
+    """The derivative with respect to pictures, (B, 3, H, W), of one with respect to what `framed` made of
+    them with margins (down, across). Written out, since on CUDA the one of `F.pad` adds up a corner's four
+    parts in any order.
+    """
+    for axis, margin in zip((2, 3), margins, strict=True):
+        if margin:
+            side = gradient.shape[axis] - 2 * margin
+            first, inner, last = gradient.split((margin, side, margin), axis)
+            gradient = inner.clone()
+            # The mirror stands on the border pixel, which is in no margin itself.
+            gradient.narrow(axis, 1, margin).add_(first.flip(axis))
+            gradient.narrow(axis, side - 1 - margin, margin).add_(last.flip(axis))
+    return gradient
+
+
 def frame_margin(size: tuple[int, int], padding: str) -> tuple[int, int]:
     """How many pixels (down, across) `framed` puts on each side of a picture of (height, width) px."""
     if padding != "reflect":

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from impasto.shared.settings import StyleSettings
 from impasto.worker.engine.device import device_memory
-from impasto.worker.engine.images import framed
+from impasto.worker.engine.images import frame_margin, framed, unframed
 from impasto.worker.engine.losses import content_factor, total_variation
 from impasto.worker.engine.network import Network
 from impasto.worker.engine.passes import Pass
@@ -44,16 +44,16 @@ class Objective:
     def _evaluate(self, pictures: Tensor) -> Evaluation:
         settings = self._settings
         nothing = torch.zeros(pictures.shape[0], device=self._device)
-        with torch.enable_grad():
-            leaf = pictures.detach().requires_grad_()
-            seen = framed(leaf, settings.padding)
-            tv = settings.tv_weight * total_variation(leaf) if settings.tv_weight else nothing
-        content, style = nothing, nothing
+        content, style, tv = nothing, nothing, nothing
         gradient = torch.zeros_like(pictures)
         if self._trunk.layers:
-            content, style, slope = self._losses(seen.detach())
-            (gradient,) = torch.autograd.grad(seen, leaf, slope.to(seen.dtype))
-        if tv.requires_grad:
+            content, style, slope = self._losses(framed(pictures, settings.padding))
+            margins = frame_margin((pictures.shape[2], pictures.shape[3]), settings.padding)
+            gradient = unframed(slope.to(pictures.dtype), margins)
+        if settings.tv_weight:
+            with torch.enable_grad():
+                leaf = pictures.detach().requires_grad_()
+                tv = settings.tv_weight * total_variation(leaf)
             gradient = gradient + torch.autograd.grad(tv.sum(), leaf)[0]
         return Evaluation(Terms(content, style, tv.detach()), gradient.contiguous())
 
