@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from impasto.shared.errors import OutOfDeviceMemory
 from impasto.worker.engine import Network, StyleSettings, stylize
+from impasto.worker.engine.device import device_memory
 from impasto.worker.engine.evaluator import Evaluator
 from impasto.worker.engine.memory import (
     LEAST_HISTORY,
@@ -110,3 +112,26 @@ def test_a_device_that_runs_out_of_memory_is_given_smaller_tiles_once(trunk: Tru
     limit_px = 100
     with pytest.raises(OutOfDeviceMemory):
         Evaluator(build, trunk, (1000, 700), MemoryPlan(None, 5))(torch.zeros(1))
+
+
+def test_what_filled_the_memory_is_given_up_before_smaller_tiles_are_built(trunk: Trunk) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def build(tile_px: int | None) -> Callable[[torch.Tensor], Evaluation]:
+        alive.extend(reference() is not None for reference in held)
+        aim = torch.zeros(1)
+        held.append(weakref.ref(aim))
+
+        def evaluate(picture: torch.Tensor) -> Evaluation:
+            features = aim + picture
+            held.append(weakref.ref(features))
+            if tile_px is None:
+                with device_memory(torch.device("cpu")):
+                    raise torch.OutOfMemoryError("full")
+            return Evaluation(Terms(aim, aim, aim), features)
+
+        return evaluate
+
+    Evaluator(build, trunk, (1000, 700), MemoryPlan(None, 5))(torch.zeros(1))
+    assert alive == [False, False]

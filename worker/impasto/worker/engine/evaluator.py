@@ -29,25 +29,33 @@ class Evaluator:
         self._tile_px = plan.tile_px
         self.notes = plan.notes
         self._fell_back = False
+        self._evaluate: Callable[[Tensor], Evaluation] | None = None
         try:
             self._evaluate = build(plan.tile_px)
         except OutOfDeviceMemory as error:
-            self._fall_back(error)
+            self._choose_smaller(error)
 
     def __call__(self, picture: Tensor) -> Evaluation:
+        # Built anew only after the error is gone, since its frames hold what filled the memory.
         try:
-            return self._evaluate(picture)
+            return self._built()(picture)
         except OutOfDeviceMemory as error:
-            self._fall_back(error)
-        return self._evaluate(picture)
+            self._choose_smaller(error)
+        return self._built()(picture)
 
-    def _fall_back(self, error: OutOfDeviceMemory) -> None:
+    def _built(self) -> Callable[[Tensor], Evaluation]:
+        if self._evaluate is None:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._evaluate = self._build(self._tile_px)
+        return self._evaluate
+
+    def _choose_smaller(self, error: OutOfDeviceMemory) -> None:
+        """Gives up the objective and half the tile's side; raises the error where that is not to be had."""
         smaller = smaller_tile_px(self._trunk, self._size, self._tile_px)
         if self._fell_back or smaller is None:
             raise error
         self._fell_back = True
         self._tile_px = smaller
+        self._evaluate = None
         self.notes = (*self.notes, f"the device ran out of memory: went on in tiles of {smaller} px")
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self._evaluate = self._build(smaller)

@@ -91,8 +91,8 @@ def unframed(gradient: Tensor, margins: tuple[int, int]) -> Tensor:
     for axis, margin in zip((2, 3), margins, strict=True):
         if margin:
             side = gradient.shape[axis] - 2 * margin
-            first, inner, last = gradient.split((margin, side, margin), axis)
-            gradient = inner.clone()
+            first, last = gradient.narrow(axis, 0, margin), gradient.narrow(axis, margin + side, margin)
+            gradient = gradient.narrow(axis, margin, side).clone()
             # The mirror stands on the border pixel, which is in no margin itself.
             gradient.narrow(axis, 1, margin).add_(first.flip(axis))
             gradient.narrow(axis, side - 1 - margin, margin).add_(last.flip(axis))
