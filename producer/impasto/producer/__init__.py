@@ -15,6 +15,7 @@ from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovered, Recovery
 from impasto.producer.request import Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
+from impasto.producer.submit_manifest import ManifestSubmission
 from impasto.producer.watch import Update
 from impasto.shared.deployment import Deployment
 from impasto.shared.ledger import BatchState, BatchStatus, DeadLetter, Failure, RunningPair
@@ -30,6 +31,7 @@ __all__ = [
     "Deployment",
     "Failure",
     "Fetched",
+    "ManifestSubmission",
     "Masked",
     "Progress",
     "Purged",

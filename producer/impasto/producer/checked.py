@@ -11,7 +11,7 @@ from impasto.shared.names import SlugSet, slugify
 _Ref = TypeVar("_Ref", bound=StyleRef, covariant=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A candidate that is a picture, where it lies in the end."""
 
@@ -41,7 +41,7 @@ class Checked(Protocol[_Ref]):
         """As a list of the batch has it, under a slug of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedContent:
     """A content, with its mask if it has one."""
 
@@ -57,7 +57,7 @@ class CheckedContent:
         return Content(**dict(self.picture.ref(slugs.give(self.picture.name))), mask=mask)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedStyle:
     """A style of a single picture."""
 
@@ -71,7 +71,7 @@ class CheckedStyle:
         return self.picture.ref(slugs.give(self.picture.name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedBlend:
     """A blend, all of whose paintings are pictures."""
 

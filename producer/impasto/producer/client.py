@@ -19,6 +19,8 @@ from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
 from impasto.producer.fetch import Fetched
+from impasto.producer.manifest import ManifestFormat, read_manifest
+from impasto.producer.manifest_plan import ManifestRequest
 from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovery
 from impasto.producer.request import (
@@ -31,6 +33,7 @@ from impasto.producer.request import (
     as_sources,
     make_settings,
 )
+from impasto.producer.submit_manifest import ManifestSubmission, check_manifest, submit_manifest
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
@@ -123,6 +126,47 @@ class Client:
             store = open_deployment_store(self.deployment)
             return submitting.check_only(request, self.deployment, store, on_progress)
         return submitting.submit(request, self.connection, on_progress)
+
+    def submit_manifest(
+        self,
+        manifest: str | Path,
+        *,
+        format: ManifestFormat | None = None,
+        preset: str | None = None,
+        settings: StyleSettings | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        owner: str = "",
+        priority: int = 5,
+        token: str | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> ManifestSubmission:
+        """Make a pair of every row of a manifest: `.csv` or `.jsonl`, or `-` for standard input.
+
+        Rows have `content` and `style`, and may have `mask` and `name` (what outputs call the content), each
+        input a file (relative to the manifest), `s3://bucket/key` or `store:key`. Rows with settings of their
+        own (`settings.NAME` in CSV, an object `settings` in JSON lines, either with a `preset`) replace those
+        given here; rows of equal settings become one batch each, `name-1`, `name-2`, …
+
+        Nothing is opened before every row was checked. The same manifest on unchanged files is the same
+        batches within 30 days; `token` replaces what tells so. A senseless row refuses all: SubmissionRefused
+        names each by line and column. Bad inputs, `strict` and `dry_run` are as of `submit`.
+        """
+        request = ManifestRequest(
+            read_manifest(manifest, format),
+            preset=preset,
+            settings=settings,
+            name=name,
+            owner=owner,
+            priority=priority,
+            token=token,
+            strict=strict,
+        )
+        if dry_run:
+            store = open_deployment_store(self.deployment)
+            return check_manifest(request, self.deployment, store, on_progress)
+        return submit_manifest(request, self.connection, on_progress)
 
     def batches(self, limit: int | None = None) -> list[BatchStatus]:
         """All batches, newest first, at most `limit`."""

@@ -44,6 +44,7 @@ OnProgress = Callable[[Progress], None]
 
 _Ref = TypeVar("_Ref", Content, StyleRef)
 _Source = TypeVar("_Source", bound=StyleCandidate)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,18 @@ class Collector:
             "styles", candidates, self._check_style, keep_places=keep_places, on_progress=on_progress
         )
 
+    def checked_contents(
+        self, candidates: Sequence[Candidate], *, on_progress: OnProgress | None = None
+    ) -> Iterator[CheckedContent | Rejected | None]:
+        """What became of each, in order; None for what was left out. Raises as `contents`."""
+        return self._checked("contents", candidates, self._check_content, on_progress)
+
+    def checked_styles(
+        self, candidates: Sequence[Candidate], *, on_progress: OnProgress | None = None
+    ) -> Iterator[CheckedStyle | CheckedBlend | Rejected | None]:
+        """The same of styles."""
+        return self._checked("styles", candidates, self._check_style, on_progress)
+
     def _collect(
         self,
         stage: InputList,
@@ -119,10 +132,7 @@ class Collector:
         collected: Collected[_Ref] = Collected()
         slugs = SlugSet()
         seen: set[object] = set()
-        bytes_total = sum(map(_size_bytes, candidates))
-        bytes_done = 0
-        for done, (candidate, answer) in enumerate(_each(candidates, check), start=1):
-            bytes_done += _size_bytes(candidate)
+        for answer in self._checked(stage, candidates, check, on_progress):
             if answer is None or isinstance(answer, Rejected):
                 if answer is not None:
                     collected.rejected.append(answer)
@@ -133,9 +143,22 @@ class Collector:
             else:
                 seen.add(answer.identity)
                 collected.refs.append(answer.ref(slugs))
+        return collected
+
+    def _checked(
+        self,
+        stage: InputList,
+        candidates: Sequence[_Source],
+        check: Callable[[_Source], _Answer | Rejected],
+        on_progress: OnProgress | None,
+    ) -> Iterator[_Answer | Rejected | None]:
+        bytes_total = sum(map(_size_bytes, candidates))
+        bytes_done = 0
+        for done, (candidate, answer) in enumerate(_each(candidates, check), start=1):
+            bytes_done += _size_bytes(candidate)
+            yield answer
             if on_progress is not None:
                 on_progress(Progress(stage, done, len(candidates), bytes_done, bytes_total))
-        return collected
 
     def _check_content(self, candidate: Candidate) -> CheckedContent | Rejected:
         try:
@@ -202,7 +225,7 @@ class Collector:
             uri = f"store:{key}"
             if self.upload:
                 self._put(key, opened.data, opened.format.content_type)
-        return Kept(candidate.name, uri, opened.sha256, len(opened.data))
+        return Kept(candidate.called, uri, opened.sha256, len(opened.data))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         there = self._store.head(key)
@@ -211,10 +234,10 @@ class Collector:
 
 
 def _each(
-    candidates: Iterable[_Source], check: Callable[[_Source], Checked[_Ref] | Rejected]
-) -> Iterator[tuple[_Source, Checked[_Ref] | Rejected | None]]:
+    candidates: Iterable[_Source], check: Callable[[_Source], _Answer | Rejected]
+) -> Iterator[tuple[_Source, _Answer | Rejected | None]]:
     """In order, with a bounded number under way; None for what was left out before."""
-    under_way: deque[tuple[_Source, Future[Checked[_Ref] | Rejected] | None]] = deque()
+    under_way: deque[tuple[_Source, Future[_Answer | Rejected] | None]] = deque()
     pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="collect")
     try:
         for candidate in candidates:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto.producer.sources import Candidate, Found, ListObjects, Rejected, find, readable
+from impasto.producer.sources import Candidate, Found, ListObjects, Rejected, find, find_single, readable
 from impasto.shared.printable import printable
 
 
@@ -63,25 +63,18 @@ def stem_of(candidate: Candidate) -> str:
 
 
 def _add_masked(source: Masked, found: Found, list_objects: ListObjects) -> None:
-    content = _single(source.content, list_objects)
+    content = find_single(source.content, list_objects=list_objects)
     if isinstance(content, Rejected):
         found.rejected.append(content)
         # Its place stays, so that a zip does not shift.
         found.candidates.append(Candidate(readable(source.content), 0, left_out=True))
         return
-    mask = _single(source.mask, list_objects)
+    mask = find_single(source.mask, list_objects=list_objects)
     if isinstance(mask, Rejected):
         found.rejected.append(without_content(mask.input, mask.error, [content.name]))
         found.candidates.append(replace(content, left_out=True))
         return
     found.candidates.append(replace(content, mask=mask))
-
-
-def _single(source: str | Path, list_objects: ListObjects) -> Candidate | Rejected:
-    found = find([source], list_objects=list_objects)
-    if len(found.candidates) > 1:
-        return Rejected(readable(source), f"it is {len(found.candidates)} pictures: name one of them")
-    return found.candidates[0] if found.candidates else found.rejected[0]
 
 
 def _assign(masks: list[Candidate], found: Found) -> None:

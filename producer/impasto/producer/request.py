@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from types import UnionType
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from impasto.producer.blends import Blend
 from impasto.producer.masks import Masked
@@ -72,13 +74,9 @@ class Request:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.priority <= 9:
-            raise BadSettings(f"priority is {self.priority}: give 0 (served first) to 9")
+        check_heading(self.name, self.token, self.priority)
         if self.pairs not in ("product", "zip"):
             raise BadSettings(f"pairs is {self.pairs!r}: give product or zip")
-        for what, text in (("name", self.name), ("token", self.token)):
-            if text is not None and not (1 <= len(text) <= 200 and text.isprintable()):
-                raise BadSettings(f"the {what} must have 1 to 200 printable characters")
         for what, given in (("contents", len(self.contents)), ("styles", len(self.styles))):
             if not given:
                 raise SubmissionRefused(f"no {what} were given")
@@ -88,11 +86,37 @@ class Request:
                 raise BadSettings(f"{times} blends are called {name}: give each a name of its own")
 
 
+def check_heading(name: str | None, token: str | None, priority: int) -> None:
+    """Raises BadSettings for what no batch may be called, and for a priority that is none."""
+    if not 0 <= priority <= 9:
+        raise BadSettings(f"priority is {priority}: give 0 (served first) to 9")
+    for what, text in (("name", name), ("token", token)):
+        if text is not None and not (1 <= len(text) <= 200 and text.isprintable()):
+            raise BadSettings(f"the {what} must have 1 to 200 printable characters")
+
+
 def as_sources(sources: _One | Iterable[_One]) -> tuple[_One, ...]:
     """One source or many, as a tuple."""
     if isinstance(sources, str | Path | Masked | Blend):
         return (sources,)
     return tuple(sources)
+
+
+def setting_value(key: str, text: str) -> Any:
+    """A setting written as text: JSON where it is some, else the text itself; lists also with commas."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    known = StyleSettings.model_fields.get(key)
+    if known is None or isinstance(value, list) or value is None:
+        return value
+    kinds = get_args(known.annotation) if get_origin(known.annotation) is UnionType else (known.annotation,)
+    if str in kinds:
+        return text
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return value
 
 
 def make_settings(

@@ -51,12 +51,13 @@ class Rejected:
     error: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One input that may be a picture: a file, or an object at `uri`, which stays where it lies.
 
     `folder` is what its source names of its path: below it, names belong to the input. `mask` is a content's.
     Of one that is `left_out`, since what belongs to it was rejected, only the place in its list is left.
+    `title` is what people call it, where that is not its name.
     """
 
     name: str
@@ -66,6 +67,12 @@ class Candidate:
     folder: str = ""
     mask: Candidate | None = None
     left_out: bool = False
+    title: str | None = None
+
+    @property
+    def called(self) -> str:
+        """Its name in the batch, and in its outputs' names."""
+        return self.name if self.title is None else self.title
 
 
 @dataclass
@@ -105,6 +112,14 @@ def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
             skipped = found.skipped - before[2]
             found.rejected.append(Rejected(readable(text), _why_nothing(text, skipped)))
     return found
+
+
+def find_single(source: str | Path, *, list_objects: ListObjects) -> Candidate | Rejected:
+    """The one input that a source must stand for. Raises as `find`."""
+    found = find([source], list_objects=list_objects)
+    if len(found.candidates) > 1:
+        return Rejected(readable(source), f"it is {len(found.candidates)} pictures: name one of them")
+    return found.candidates[0] if found.candidates else found.rejected[0]
 
 
 def _why_nothing(source: str, skipped: int) -> str:

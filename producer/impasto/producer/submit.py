@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import re
-import secrets
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
-
-from pydantic import ValidationError
 
 from impasto.producer.blends import find_styles
 from impasto.producer.collect import Collected, Collector, OnProgress
 from impasto.producer.connection import Connection
 from impasto.producer.masks import find_contents
+from impasto.producer.opening import make_spec, open_batch
 from impasto.producer.request import Request, Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
-from impasto.shared import layout
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, ImpastoError
-from impasto.shared.jobs import BatchSpec, Content, StyleRef
-from impasto.shared.ledger import BatchOpening
+from impasto.shared.jobs import Content, StyleRef
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
-
-_ID_CHARACTERS: Final = 32  # of a name in its batch's id, which people read in tables and type
 
 
 @dataclass(frozen=True)
@@ -63,33 +50,29 @@ def check_only(
 
 
 def submit(request: Request, connection: Connection, on_progress: OnProgress | None) -> Submission:
-    """Check, upload, write the batch's files, open it in the ledger, put its first window on the queue.
-
-    Opening is the commit: before it nothing is visible, after it the batch runs even when this process dies,
-    since workers publish what is due.
-    """
+    """Check, upload, write the batch's files, open it in the ledger, put its first window on the queue."""
     # Hours of upload would be lost on a Redis or a bucket that isn't there.
     connection.check()
     if request.token is not None:
         earlier = connection.ledger.opened_by(request.token)
         if earlier is not None:
-            return _earlier(connection, earlier, ())
+            return earlier_submission(connection, earlier, ())
     lists = _collect(request, connection.deployment, connection.store, on_progress, upload=True)
-    spec = _spec(request, lists, _fresh_id(request, connection.store))
+    spec = make_spec(
+        connection.store,
+        request.settings,
+        contents=len(lists.contents),
+        styles=len(lists.styles),
+        pairs=request.pairs,
+        name=request.name,
+        owner=request.owner,
+        priority=request.priority,
+        token=request.token,
+    )
     connection.batches.write(spec, lists.contents, lists.styles)
-    try:
-        opened = connection.ledger.open(
-            BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
-        )
-        if not opened.created:
-            return _earlier(connection, opened.batch, lists.rejected)
-        # If it can't be published it stands all the same: the workers' next sweep finds what is due.
-        with contextlib.suppress(ImpastoError):
-            connection.dispatcher.advance(spec.batch)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            f"batch {spec.batch} may have been submitted: impasto status {spec.batch} tells"
-        ) from interrupt
+    batch = open_batch(connection, spec)
+    if batch != spec.batch:
+        return earlier_submission(connection, batch, lists.rejected)
     return Submission(
         spec.batch,
         spec.total,
@@ -103,7 +86,7 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
     )
 
 
-def _earlier(connection: Connection, batch: str, rejected: tuple[Rejected, ...]) -> Submission:
+def earlier_submission(connection: Connection, batch: str, rejected: tuple[Rejected, ...]) -> Submission:
     """The batch that the same token made before."""
     spec = connection.batches.spec(batch)
     return Submission(batch, spec.total, spec.contents, spec.styles, rejected, False)
@@ -130,18 +113,18 @@ def _collect(
     if zipped:
         _same_length(len(contents.candidates), len(styles.candidates), rejected)
     collector = Collector(deployment, store, reader, upload=upload)
-    _refuse_if_empty("content", contents.candidates, rejected)
-    _refuse_if_empty("style", styles.candidates, rejected)
+    refuse_if_empty("content", contents.candidates, rejected)
+    refuse_if_empty("style", styles.candidates, rejected)
     if request.masks and not any(candidate.mask is not None for candidate in contents.candidates):
         # A folder's name with a letter wrong would otherwise cost a night of pictures styled whole.
         raise SubmissionRefused(
-            f"no mask belongs to a content: {_inputs(len(rejected))} rejected; nothing was submitted",
+            f"no mask belongs to a content: {inputs_were(len(rejected))} rejected; nothing was submitted",
             tuple(rejected),
         )
 
     def admit(what: str, collected: Collected[Content] | Collected[StyleRef]) -> None:
         rejected.extend(collected.rejected)
-        _refuse_if_empty(what, [*filter(None, collected.refs)], rejected)
+        refuse_if_empty(what, [*filter(None, collected.refs)], rejected)
         if request.strict and rejected:
             collector.upload = False
 
@@ -162,10 +145,10 @@ def _collect(
     else:
         content_refs = [ref for ref in of_contents.refs if ref is not None]
         style_refs = [ref for ref in of_styles.refs if ref is not None]
-    _refuse_if_empty("pair", content_refs, rejected)
+    refuse_if_empty("pair", content_refs, rejected)
     if request.strict and rejected:
         raise SubmissionRefused(
-            f"{_inputs(len(rejected))} rejected and strict allows none; nothing was submitted",
+            f"{inputs_were(len(rejected))} rejected and strict allows none; nothing was submitted",
             tuple(rejected),
         )
     return _Lists(
@@ -186,15 +169,16 @@ def _same_length(contents: int, styles: int, rejected: list[Rejected]) -> None:
         )
 
 
-def _refuse_if_empty(what: str, left: Sequence[object], rejected: Sequence[Rejected]) -> None:
+def refuse_if_empty(what: str, left: Sequence[object], rejected: Sequence[Rejected]) -> None:
     """Told as soon as it is certain, not after hours of reading the other list."""
     if not left:
         raise SubmissionRefused(
-            f"no {what} is left: {_inputs(len(rejected))} rejected; nothing was submitted", tuple(rejected)
+            f"no {what} is left: {inputs_were(len(rejected))} rejected; nothing was submitted",
+            tuple(rejected),
         )
 
 
-def _inputs(count: int) -> str:
+def inputs_were(count: int) -> str:
     return f"{count} input was" if count == 1 else f"{count} inputs were"
 
 
@@ -202,33 +186,3 @@ def _count(request: Request, lists: _Lists) -> int:
     if request.pairs == "zip":
         return len(lists.contents)
     return len(lists.contents) * len(lists.styles)
-
-
-def _spec(request: Request, lists: _Lists, batch: str) -> BatchSpec:
-    now = datetime.now(UTC)
-    try:
-        return BatchSpec(
-            batch=batch,
-            name=request.name or f"{now:%Y-%m-%d %H:%M} UTC",
-            owner=request.owner,
-            created_at=now,
-            pairs=request.pairs,
-            contents=len(lists.contents),
-            styles=len(lists.styles),
-            settings=request.settings,
-            priority=request.priority,
-            token=request.token,
-        )
-    except ValidationError as error:
-        raise BadSettings("; ".join(str(e["msg"]) for e in error.errors())) from error
-
-
-def _fresh_id(request: Request, store: ObjectStore) -> str:
-    """`<name or time>-<6 random>`, unlike that of any batch in the store."""
-    text = unicodedata.normalize("NFKD", request.name or "").encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:_ID_CHARACTERS].strip("-")
-    slug = slug or f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    while True:
-        batch = f"{slug}-{base64.b32encode(secrets.token_bytes(4)).decode().lower()[:6]}"
-        if store.head(layout.spec_key(batch)) is None:
-            return batch

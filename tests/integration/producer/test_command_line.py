@@ -19,6 +19,7 @@ import results
 from hands import fail, finish, lease
 from impasto.producer import Client
 from impasto.producer.cli import main
+from impasto.producer.cli.main import USAGE
 from impasto.shared import errors
 from impasto.shared.dispatch import Dispatcher
 
@@ -545,3 +546,110 @@ def test_quiet_says_nothing_but_what_is_wrong(run: Run, photos: Path, paintings:
     (photos / "empty.jpg").write_bytes(b"")
     told = run("submit", "-c", photos, "-s", paintings, "-q").err
     assert told == f"rejected: {photos}/empty.jpg: the file is empty\n"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, photos: Path, paintings: Path) -> Path:
+    """Two pairs under one settings, and a third under another."""
+    path = tmp_path / "nights.csv"
+    path.write_text(
+        "content,style,settings.seed\n"
+        "photos/photo 0.png,paintings/painting 0.png,\n"
+        "photos/photo 1.png,paintings/painting 1.png,7\n"
+        "photos/photo 2.png,paintings/painting 0.png,\n"
+    )
+    return path
+
+
+def test_a_manifest_of_two_settings_is_answered_by_a_line_each(run: Run, manifest: Path) -> None:
+    ran = run("submit", "--manifest", manifest, "--json")
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert [(one["batch"].rpartition("-")[0], one["pairs"]) for one in answers] == [
+        ("nights-1", 2),
+        ("nights-2", 1),
+    ]
+    again = run("submit", "--manifest", manifest)
+    assert [line.endswith("submitted before with this token") for line in again.out.splitlines()] == [
+        True
+    ] * 2
+
+
+def test_a_manifest_comes_through_a_pipe(environment: dict[str, str], manifest: Path, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*COMMAND, "submit", "--manifest", "-", "--manifest-format", "csv", "--dry-run"],
+        input=manifest.read_text(),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split(" (")[0] for line in ran.stdout.splitlines()] == [
+        "dry run: 2 pairs",
+        "dry run: 1 pair",
+    ]
+
+
+def test_a_senseless_manifest_ends_with_the_place_and_the_mend(run: Run, manifest: Path) -> None:
+    manifest.write_text("content,style\nphotos/photo 0.png,\n")
+    ran = run("submit", "--manifest", manifest)
+    assert ran.code == errors.NothingToSubmit.exit_code
+    assert ran.err.splitlines()[0].startswith(
+        f"rejected: {manifest}, line 2, column style: it is empty: give"
+    )
+    assert is_one_error(ran, "1 row makes no sense", "nothing was submitted")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--manifest", "a.csv", "-c", "photos"], "give --manifest alone"),
+        (["--manifest", "a.csv", "--pairs", "zip"], "give --manifest alone"),
+        (["-c", "photos", "-s", "paintings", "--manifest-format", "csv"], "none is given"),
+        (["-s", "paintings"], "give --contents, or a --manifest"),
+    ],
+)
+def test_a_manifest_stands_for_all_sources(run: Run, words: list[str], told: str) -> None:
+    ran = run("submit", *words)
+    assert ran.code == USAGE
+    assert is_one_error(ran, told)
+
+
+@pytest.mark.parametrize(("ended_by", "code"), [("finish", 0), ("fail", 1), ("cancel", 3)])
+def test_waiting_ends_as_the_worst_batch_did_and_shows_no_progress(
+    run: Run, client: Client, photos: Path, paintings: Path, ended_by: str, code: int
+) -> None:
+    words = ("-c", photos / "photo 0.png", "-s", paintings / "painting 0.png", "--token", "night")
+    batch = run("submit", *words, "--json").answer["batch"]
+    if ended_by == "finish":
+        finish(client, batch, 0)
+    elif ended_by == "fail":
+        fail(client, batch, 0)
+    else:
+        client.cancel(batch)
+    ran = run("submit", *words, "--wait", "--json")
+    assert ran.code == code
+    assert [json.loads(line)["batch"] for line in ran.out.splitlines()] == [batch, batch]
+    assert (run("submit", *words, "--wait", "--quiet").err, ran.err.count("done,")) == ("", 0)
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_batch(
+    environment: dict[str, str], client: Client, photos: Path, paintings: Path, tmp_path: Path
+) -> None:
+    waiting = subprocess.Popen(
+        [*COMMAND, "submit", "-c", photos, "-s", paintings, "--wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+    )
+    assert waiting.stdout is not None
+    batch = waiting.stdout.readline().partition(":")[0]
+    time.sleep(0.5)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert f"batch {batch} goes on" in err
+    assert client.status(batch).cancelled == 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Sequence
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -16,10 +14,10 @@ from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
 from impasto.producer.cli.screen import Screen, counted, interruptible
 from impasto.producer.cli.watch import follow
-from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused
+from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused, setting_value
 from impasto.producer.sources import Rejected
 from impasto.shared.errors import BadSettings
-from impasto.shared.settings import PRESETS, StyleSettings
+from impasto.shared.settings import PRESETS
 
 _MANY: Final = {
     "--contents": "--contents",
@@ -62,13 +60,13 @@ def known_presets(incomplete: str) -> list[str]:
 
 def submit(
     contents: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--contents",
             "-c",
             help="Photographs: files, folders, globs, s3://bucket/prefix, store:prefix; one or more.",
         ),
-    ],
+    ] = None,
     styles: Annotated[
         list[str] | None,
         typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more."),
@@ -88,6 +86,18 @@ def submit(
             help="Where the style applies: white there, black where the photograph stays; each named and "
             "sized as its photograph.",
         ),
+    ] = None,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead of all these a list of pairs, .csv or .jsonl, or - for standard input; each row "
+            "has content and style, and may have mask, name and settings of its own.",
+        ),
+    ] = None,
+    manifest_format: Annotated[
+        Literal["csv", "jsonl"] | None,
+        typer.Option(help="Of the manifest, where its extension does not tell."),
     ] = None,
     preset: Annotated[
         str,
@@ -132,18 +142,30 @@ def submit(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Stay until the batch is over, and end as it does.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="As --watch, but without progress: for scripts.")
+    ] = False,
     json_: JsonOption = False,
     quiet: QuietOption = False,
     no_progress: NoProgressOption = False,
 ) -> None:
-    """Make a batch: every photograph with every painting and every blend of paintings.
+    """Make a batch: every photograph with every painting and every blend of paintings, or a manifest's pairs.
 
     Each input is checked first. A bad one is named with its reason and the rest goes on; --strict refuses
     instead. What is in S3 already is read where it lies, the rest is uploaded once.
     """
     from impasto.producer.client import Client
 
-    if not styles and not blend:
+    if manifest is not None:
+        if contents or styles or blend or masks or pairs != "product":
+            raise typer.BadParameter(
+                "a manifest has its own contents, styles, masks and pairs: give --manifest alone, or none"
+            )
+    elif manifest_format is not None:
+        raise typer.BadParameter("--manifest-format is of a --manifest, and none is given")
+    elif not contents:
+        raise typer.BadParameter("give --contents, or a --manifest")
+    elif not styles and not blend:
         raise typer.BadParameter("give --styles, or --blend, or both")
     blends = parse_blends(blend or ())
     settings = parse_settings(size, steps, set_ or (), preview=preview)
@@ -152,33 +174,59 @@ def submit(
         stands = "nothing was submitted; what was uploaded already is not uploaded again next time"
         try:
             with interruptible(stands), screen.transfer() as on_progress:
-                submission = client.submit(
-                    contents,
-                    [*(styles or ()), *blends],
-                    masks=masks or (),
-                    preset=preset,
-                    settings=settings,
-                    name=name,
-                    owner=_owner(),
-                    priority=priority,
-                    pairs=pairs,
-                    token=token,
-                    strict=strict,
-                    dry_run=dry_run,
-                    on_progress=on_progress,
-                )
+                submissions: tuple[Submission, ...]
+                if manifest is not None:
+                    made = client.submit_manifest(
+                        manifest,
+                        format=manifest_format,
+                        preset=preset,
+                        settings=settings,
+                        name=name,
+                        owner=_owner(),
+                        priority=priority,
+                        token=token,
+                        strict=strict,
+                        dry_run=dry_run,
+                        on_progress=on_progress,
+                    )
+                    submissions, rejected = made.submissions, made.rejected
+                else:
+                    submission = client.submit(
+                        contents or (),
+                        [*(styles or ()), *blends],
+                        masks=masks or (),
+                        preset=preset,
+                        settings=settings,
+                        name=name,
+                        owner=_owner(),
+                        priority=priority,
+                        pairs=pairs,
+                        token=token,
+                        strict=strict,
+                        dry_run=dry_run,
+                        on_progress=on_progress,
+                    )
+                    submissions, rejected = (submission,), submission.rejected
         except SubmissionRefused as error:
             _name_rejected(screen, error.rejected)
             if json_:
                 as_json({"batch": None, "pairs": 0, "rejected": _rejected_fields(error.rejected)})
             raise
-        _answer(submission, screen, as_json_=json_, dry_run=dry_run)
-        if watch and submission.batch is not None:
-            raise typer.Exit(follow(client, submission.batch, screen, as_json_=json_, final_only=True))
-        if submission.batch is not None:
+        _name_rejected(screen, rejected)
+        for submission in submissions:
+            _answer(submission, screen, as_json_=json_, dry_run=dry_run, of_rows=manifest is not None)
+        batches = [submission.batch for submission in submissions if submission.batch is not None]
+        if (watch or wait) and batches:
+            following = Screen(quiet=quiet, progress=not (no_progress or wait))
+            # Cancelled is more than failed, and failed more than done.
+            raise typer.Exit(
+                max(follow(client, batch, following, as_json_=json_, final_only=True) for batch in batches)
+            )
+        if batches:
             if not client.connection.ledger.workers():
                 screen.note("no worker is alive: it waits until one is (impasto up, or impasto worker)")
-            screen.note(f"watch it: impasto watch {submission.batch}")
+            for batch in batches:
+                screen.note(f"watch it: impasto watch {batch}")
 
 
 def parse_settings(
@@ -199,25 +247,8 @@ def parse_settings(
             raise BadSettings(f"--set {assignment!r} sets nothing: write --set key=value")
         if key in fields:
             raise BadSettings(f"{key} is set twice")
-        fields[key] = _value(key, text)
+        fields[key] = setting_value(key, text)
     return fields
-
-
-def _value(key: str, text: str) -> Any:
-    """JSON where it is some, else the text itself; lists may be written with commas."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    known = StyleSettings.model_fields.get(key)
-    if known is None or isinstance(value, list) or value is None:
-        return value
-    kinds = get_args(known.annotation) if get_origin(known.annotation) is UnionType else (known.annotation,)
-    if str in kinds:
-        return text
-    if any(get_origin(kind) is tuple for kind in kinds):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return value
 
 
 def _owner() -> str:
@@ -228,10 +259,10 @@ def _owner() -> str:
         return ""
 
 
-def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: bool) -> None:
-    _name_rejected(screen, submission.rejected)
+def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: bool, of_rows: bool) -> None:
     if submission.duplicates:
-        screen.note(f"left out: {counted(submission.duplicates, 'duplicate')} of other inputs")
+        others = "rows" if of_rows else "inputs"
+        screen.note(f"left out: {counted(submission.duplicates, 'duplicate')} of other {others}")
     if submission.skipped:
         screen.note(f"passed over: {counted(submission.skipped, 'file')} that can be no picture by the name")
     if as_json_:
