@@ -70,7 +70,7 @@ class CurvatureHistory:
         pairs = self._pairs[:, : self.filled, :, part]
         return torch.stack(
             [
-                torch.bmm(pairs[:, :, row].to(one.dtype), torch.stack((one, other), dim=2))
+                torch.bmm(pairs[:, :, row].to(one.dtype), torch.stack((one, other), dim=1).mT)
                 for row, (one, other) in enumerate((with_s, with_y))
             ],
             dim=2,
