@@ -75,16 +75,23 @@ def options(size_px: int) -> Image.Image:
         cell("gallery"),
         # The font has no signs for times and divided by.
         cell("content_weight times 4", content_weight=plain.content_weight * 4),
-        cell("content_weight over 4", content_weight=plain.content_weight / 4),
+        cell("style_weight times 4", style_weight=plain.style_weight * 4),
+        cell("style_statistic = gram", style_statistic="gram"),
+        cell("wasserstein, style_weight = 2", style_statistic="wasserstein", style_weight=2),
         cell("style_scale = 0.5", style_scale=0.5),
         cell("style_scale = 2", style_scale=2),
         cell("colours = luminance", colours="luminance"),
         cell("colours = match", colours="match"),
         cell("woodcut 1 : impasto 1", (("woodcut", 0.5), ("impasto", 0.5))),
+        cell("woodcut 1 : impasto 3", (("woodcut", 0.25), ("impasto", 0.75))),
         replace(cell("mask: black above, white below"), masked=True),
         cell("padding = zeros", padding="zeros"),
         cell("tv_weight = 0", tv_weight=0),
-        cell("style_statistic = gram", style_statistic="gram"),
+        cell("tv_weight = 10", tv_weight=10),
+        cell("start = noise", start="noise"),
+        cell("start = noise, seed = 1", start="noise", seed=1),
+        cell(f"size_px = {2 * size_px}", size_px=2 * size_px),
+        cell(f"its preview, preview_px = {size_px}", size_px=2 * size_px, preview_px=size_px),
     ]
     return grid(cells, size_px)
 
@@ -124,20 +131,21 @@ SHEETS: Final[dict[str, Callable[[int], Image.Image]]] = {
 def grid(cells: Sequence[Cell], cell_px: int, columns: int = 4) -> Image.Image:
     """Cells row by row, each over its caption, which a small cell would leave no room for."""
     cell_px = max(cell_px, _CAPTIONED_PX)
+    pictures = [ImageOps.contain(made(cell), (cell_px, cell_px)) for cell in cells]
+    tallest = max(picture.height for picture in pictures)
     gap, margin, caption = cell_px // 20, cell_px // 8, max(16, cell_px // 9)
     rows = -(-len(cells) // columns)
     width = 2 * margin + columns * cell_px + (columns - 1) * gap
-    height = 2 * margin + rows * (cell_px + caption + gap) - gap
+    height = 2 * margin + rows * (tallest + caption + gap) - gap
     sheet = Image.new("RGB", (width, height), GROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=max(10, cell_px // 18))
-    for index, cell in enumerate(cells):
-        picture = ImageOps.contain(made(cell), (cell_px, cell_px))
+    for index, (cell, picture) in enumerate(zip(cells, pictures, strict=True)):
         left = margin + index % columns * (cell_px + gap)
-        top = margin + index // columns * (cell_px + caption + gap)
-        sheet.paste(picture, (left + (cell_px - picture.width) // 2, top + (cell_px - picture.height) // 2))
+        top = margin + index // columns * (tallest + caption + gap)
+        sheet.paste(picture, (left + (cell_px - picture.width) // 2, top + (tallest - picture.height) // 2))
         draw.text(
-            (left + cell_px // 2, top + cell_px + 3), cell.caption, font=font, anchor="ma", fill=CAPTION
+            (left + cell_px // 2, top + tallest + 3), cell.caption, font=font, anchor="ma", fill=CAPTION
         )
     return sheet
 
