@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import redis
 from celery import Celery
@@ -14,9 +15,12 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.dispatch import Dispatcher
 from impasto.shared.errors import NotRunning
 from impasto.shared.ledger import Ledger
-from impasto.shared.ledger.redis_ledger import RedisLedger, connect
+from impasto.shared.ledger.redis_ledger import BLOCK_SECONDS, RedisLedger, connect
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.open import open_deployment_store
+
+_TIMEOUT_SECONDS: Final = 2 * BLOCK_SECONDS
+"""Shorter than a worker's, and the only try: people wait to hear of a server that hangs."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def connect_to(deployment: Deployment) -> Connection:
     check_same_store(located)
     if located.redis_url is None:
         raise NotRunning("IMPASTO_REDIS_URL is not set and nothing runs on this machine")
-    client = connect(located.redis_url)
+    client = connect(located.redis_url, timeout_seconds=_TIMEOUT_SECONDS, repeat_silent=False)
     ledger = RedisLedger(client, namespace=located.namespace)
     store = open_deployment_store(located)
     batches = BatchFiles(store)

@@ -264,6 +264,25 @@ def test_a_store_that_takes_nothing_keeps_it_from_starting(tmp_path: Path) -> No
     assert str(in_the_way) in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "words"),
+    [
+        (["--device", "cuda:99"], {}, 64, "cuda:99"),
+        (["--device", "cpu"], {"IMPASTO_WEIGHTS": "/nowhere.pth"}, 78, "/nowhere.pth"),
+    ],
+)
+def test_a_worker_that_can_never_begin_ends_it_with_the_workers_words_and_code(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], code: int, words: str
+) -> None:
+    up = Up(tmp_path / "state", "--workers", "1", *arguments, REAL_WORKERS="1", **variables)
+
+    ended, line = _refusal(up)
+
+    assert ended == code
+    assert words in line
+    assert "worker-1.log" in line
+
+
 def test_a_state_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     up = Up(tmp_path / "state", "--workers", "0")

@@ -1,7 +1,11 @@
-"""`impasto up` whose workers are small programs without torch: they say what they were given, and wait."""
+"""`impasto up` whose workers are small programs without torch: they say what they were given, and wait.
+
+With REAL_WORKERS in the environment they are workers.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from typing import Any
@@ -26,5 +30,6 @@ def stand_in(*arguments: Any, **options: Any) -> Program:
 
 
 if __name__ == "__main__":
-    up.worker_program = stand_in
+    if "REAL_WORKERS" not in os.environ:
+        up.worker_program = stand_in
     sys.exit(main(["up", *sys.argv[1:]]))

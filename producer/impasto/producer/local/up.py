@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,12 +27,16 @@ from impasto.producer.local.signals import StopSignals
 from impasto.producer.local.supervisor import Program, Supervisor
 from impasto.producer.local.valkey import NAME, Valkey, server_facts, wait_until_answering
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, NotInstalled, NotRunning
+from impasto.shared.errors import BadSettings, ImpastoError, NotInstalled, NotRunning, WeightsUnavailable
 from impasto.shared.store.open import open_deployment_store
 
 _LOCK_FILE: Final = "up.lock"
 _MEND: Final = "set IMPASTO_STATE to another folder"
 _GRACE_MARGIN_SECONDS: Final = 10.0
+_HOPELESS: Final[dict[int, type[ImpastoError]]] = {
+    error.exit_code: error for error in (BadSettings, WeightsUnavailable)
+}
+"""How a worker ends that no other start would help."""
 
 
 def run_up(
@@ -49,7 +53,8 @@ def run_up(
 
     Raises NotRunning when another one runs on the state folder or the server does not start, NotInstalled
     when a part is missing, BadSettings when the folder can't be written, LedgerUnavailable or the store's
-    errors when those that were named don't answer.
+    errors when those that were named don't answer, BadSettings or WeightsUnavailable, in its words, when a
+    worker can't begin for one of these.
     """
     # One spelling for everyone: children may have another working directory.
     deployment = deployment.model_copy(update={"state": deployment.state.absolute()})
@@ -81,7 +86,12 @@ def run_up(
                 screen.welcome(
                     console, base.deployment, plans, base.facts, embedded=deployment.redis_url is None
                 )
-                supervisor.run(signals.stopping)
+
+                def over() -> bool:
+                    _refuse_the_hopeless(supervisor, plans)
+                    return signals.stopping()
+
+                supervisor.run(over)
         finally:
             forget_running(deployment.state)
             if signals.stopping():
@@ -89,6 +99,17 @@ def run_up(
             supervisor.stop([plan.name for plan in plans], hurry=signals.hurry)
             supervisor.stop(hurry=signals.hurry)
     screen.say(console, "stopped")
+
+
+def _refuse_the_hopeless(supervisor: Supervisor, plans: Iterable[WorkerPlan]) -> None:
+    """Raises what a worker's first life ended of: one that worked before is started again whatever it says,
+    since a device or a file that went away may come back."""
+    for plan in plans:
+        codes = supervisor.exit_codes(plan.name)
+        if len(codes) == 1 and codes[0] in _HOPELESS:
+            words = supervisor.last_line(plan.name).removeprefix("impasto worker: ")
+            log = supervisor.log_path(plan.name)
+            raise _HOPELESS[codes[0]](f"{plan.name} can't work: {words}; its log: {log}")
 
 
 @dataclass(frozen=True)

@@ -55,21 +55,26 @@ BITMAP_CHUNK_BYTES: Final = 65_536
 _EVENT_ID = re.compile(r"\d{1,19}(-\d{1,19})?")
 
 
-def connect(url: str) -> redis.Redis:
+def connect(
+    url: str, *, timeout_seconds: float = SOCKET_TIMEOUT_SECONDS, repeat_silent: bool = True
+) -> redis.Redis:
     """A client for RedisLedger; opens no connection yet.
 
-    A command whose answer was lost is sent again, three times at most. Raises BadSettings for a bad URL.
+    A command whose answer was lost is sent again, three times at most; one that got no answer within
+    `timeout_seconds`, which must be above `BLOCK_SECONDS`, only if `repeat_silent`. Raises BadSettings for a
+    bad URL.
     """
+    repeated = (redis.ConnectionError, redis.TimeoutError) if repeat_silent else (redis.ConnectionError,)
     try:
         client = redis.Redis.from_url(
             url,
             decode_responses=True,
-            socket_timeout=SOCKET_TIMEOUT_SECONDS,
+            socket_timeout=timeout_seconds,
             socket_connect_timeout=5,
             socket_keepalive=True,
             health_check_interval=25,
             # from_url alone repeats nothing, and a dropped connection would reach the caller each time.
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3),
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3, repeated),
         )
     except ValueError:
         # The parser's own words may quote a piece of the password.
