@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from impasto.shared.errors import HandedBack, LedgerUnavailable, StoreUnavailable
+from impasto.shared.errors import HandedBack, ImpastoError, LedgerUnavailable, StoreUnavailable
 from impasto.worker.held import HeldPair, HeldPairs
 from impasto.worker.stopping import Stopping
 
@@ -29,10 +29,19 @@ class Patiently(Protocol):
 class Patience:
     """Repeats a call while servers do not answer, unless the worker is told to stop."""
 
-    def __init__(self, held_pairs: HeldPairs, stopping: Stopping, *, store_seconds: float) -> None:
+    def __init__(
+        self,
+        held_pairs: HeldPairs,
+        stopping: Stopping,
+        *,
+        store_seconds: float,
+        check_store: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check_store` raises StoreUnavailable while the whole store, and not one object, is away."""
         self._held_pairs = held_pairs
         self._stopping = stopping
         self._store_seconds = store_seconds
+        self._check_store = check_store
 
     def with_ledger(self, call: Callable[[], T]) -> T:
         """Until ledger and store answer. Raises their error once the grace period of a stop is over."""
@@ -61,7 +70,8 @@ class Patience:
 
         Without another store there is nothing better to do, and a result that waits need not be made again.
         Raises what orders the pair to stop, HandedBack when the worker must stop, and StoreUnavailable after
-        `store_seconds`: it may be this one object that never answers.
+        `store_seconds` if the rest of the store answers: it may be this one object that never does. An outage
+        of all of it is waited for without an end, and costs no attempt.
         """
         delay_seconds = _FIRST_DELAY_SECONDS
         deadline = time.monotonic() + self._store_seconds
@@ -71,13 +81,25 @@ class Patience:
                 return call()
             except StoreUnavailable as error:
                 if time.monotonic() + delay_seconds > deadline:
-                    raise
+                    if self._store_answers():
+                        raise
+                    deadline = time.monotonic() + self._store_seconds
                 if self._stopping.seconds_left <= delay_seconds:
                     raise HandedBack(
                         f"the worker is stopping, and the store does not answer: {error}"
                     ) from error
                 log.warning("store.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
+
+    def _store_answers(self) -> bool:
+        try:
+            self._check_store()
+        except StoreUnavailable:
+            return False
+        except ImpastoError:
+            # It answers, if only to refuse.
+            return True
+        return True
 
 
 def _pause(delay_seconds: float) -> float:

@@ -69,7 +69,12 @@ def run_worker(deployment: Deployment) -> int:
     files = BatchFiles(store)
     dispatcher = Dispatcher(app, ledger, files, deployment, client)
     held_pairs, stopping = HeldPairs(), Stopping(deployment.grace_seconds)
-    patience = Patience(held_pairs, stopping, store_seconds=deployment.store_patience_seconds)
+    patience = Patience(
+        held_pairs,
+        stopping,
+        store_seconds=deployment.store_patience_seconds,
+        check_store=store.check,
+    )
     reporter = Reporter(ledger, files)
     settler = Settler(
         worker=worker,
