@@ -3,8 +3,8 @@
 Run as a program it is `python -m impasto.worker`, with the package `impasto.worker.engine` replaced by a
 stand-in that gives the content back, and with torch, which only the engine needs, never imported. Everything
 else is the worker's own. How long a pair takes and how many steps that is comes from the environment; a
-picture with a corner of the colour `POISON` kills the process once its pair is at its second step, and one
-of `FLAKY` is a fault that nobody foresaw.
+picture with a corner of the colour `POISON` kills the process once its pair is at its second step, one of
+`FLAKY` is a fault that nobody foresaw, and one of `GREEDY` is too large for the device in whatever tiles.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ STEPS: Final = "NOOP_STEPS"
 """Of one pair; 1 when unset."""
 POISON: Final = (255, 0, 255)
 FLAKY: Final = (0, 255, 255)
+GREEDY: Final = (255, 255, 0)
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,10 @@ def _misbehave(content: Image.Image) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if corner == FLAKY:
         raise RuntimeError("a fault that nobody foresaw")
+    if corner == GREEDY:
+        from impasto.shared.errors import OutOfDeviceMemory
+
+        raise OutOfDeviceMemory("the device is out of memory: choose a smaller size_px")
 
 
 def torch_stand_in() -> types.ModuleType:
