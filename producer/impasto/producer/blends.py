@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from impasto.producer.kinds import Kind
 from impasto.producer.sources import Candidate, ListObjects, Rejected, find, readable
 from impasto.shared.errors import BadSettings
 from impasto.shared.jobs import LARGEST_WEIGHT, LEAST_WEIGHT, MAX_PAINTINGS
@@ -58,11 +60,11 @@ StyleCandidate = Candidate | BlendCandidate
 
 @dataclass
 class FoundStyles:
-    """What the sources of styles stand for, in their order; `skipped` as in `Found`."""
+    """What the sources of styles stand for, in their order; `kinds` as in `Found`."""
 
     candidates: list[StyleCandidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    skipped: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
 
 
 def find_styles(sources: Iterable[str | Path | Blend], *, list_objects: ListObjects) -> FoundStyles:
@@ -82,7 +84,7 @@ def find_styles(sources: Iterable[str | Path | Blend], *, list_objects: ListObje
             found = find([source], list_objects=list_objects)
             styles.candidates += found.candidates
             styles.rejected += found.rejected
-            styles.skipped += found.skipped
+            styles.kinds += found.kinds
     return styles
 
 

@@ -206,7 +206,9 @@ class Collector:
     def _read(self, candidate: Candidate) -> bytes:
         extension = extension_of(candidate.name)
         if extension in RAW_EXTENSIONS:
-            raise BadPicture(f"a camera's raw file (.{extension}) is not read: export it as TIFF or JPEG")
+            raise BadPicture(
+                f"a camera's raw file (.{extension}) is not supported: export it as JPEG or TIFF first"
+            )
         limit_bytes = self._deployment.max_input_bytes
         if candidate.path is None:
             return self._reader.read(InputRef.model_validate(candidate.uri))

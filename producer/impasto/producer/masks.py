@@ -44,7 +44,7 @@ def find_contents(
     found.add(find(plain, list_objects=list_objects))
     of_masks = find(masks, list_objects=list_objects)
     found.rejected += of_masks.rejected
-    found.skipped += of_masks.skipped
+    found.kinds += of_masks.kinds
     _assign(of_masks.candidates, found)
     return found
 

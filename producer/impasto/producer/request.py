@@ -6,12 +6,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from impasto.producer.blends import Blend
+from impasto.producer.kinds import Kind
 from impasto.producer.masks import Masked
 from impasto.producer.sources import Rejected
 from impasto.shared.deployment import Deployment
@@ -32,8 +33,8 @@ class Submission:
     """What came of a submission. `batch` is None after a dry run; `created` False when it was there already.
 
     `duplicates` counts inputs with the same bytes as another, `skipped` files in folders that are no
-    pictures, `masks` contents that have one; none is known (0) of a batch that an earlier submission with the
-    same token made.
+    pictures and `skipped_kinds` these by what they are, `masks` contents that have one; none is known (0) of
+    a batch that an earlier submission with the same token made.
     """
 
     batch: str | None
@@ -45,6 +46,7 @@ class Submission:
     duplicates: int = 0
     skipped: int = 0
     masks: int = 0
+    skipped_kinds: Mapping[Kind, int] = field(default_factory=dict)
 
 
 class SubmissionRefused(NothingToSubmit):

@@ -9,19 +9,48 @@ import glob
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from impasto.producer.kinds import Kind, kind_of
 from impasto.shared.errors import BadSettings, Permanent
 from impasto.shared.pictures import FORMATS
 from impasto.shared.printable import printable
 from impasto.shared.store.open import file_path
 
 RAW_EXTENSIONS: Final = frozenset(
-    ("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2", "pef", "srw", "x3f", "3fr", "iiq")
+    (
+        "3fr",
+        "arw",
+        "cr2",
+        "cr3",
+        "crw",
+        "dcr",
+        "dng",
+        "erf",
+        "fff",
+        "gpr",
+        "iiq",
+        "kdc",
+        "mef",
+        "mos",
+        "mrw",
+        "nef",
+        "nrw",
+        "orf",
+        "pef",
+        "raf",
+        "rw2",
+        "rwl",
+        "sr2",
+        "srf",
+        "srw",
+        "x3f",
+    )
 )
 """Of cameras' raw files."""
 
@@ -77,21 +106,26 @@ class Candidate:
 
 @dataclass
 class Found:
-    """What the sources stand for, in their order; `skipped` counts files whose names are no pictures'.
+    """What the sources stand for, in their order; `kinds` counts files whose names are no pictures'.
 
     `folder` is that of the source under way.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    skipped: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
     folder: str = ""
+
+    @property
+    def skipped(self) -> int:
+        """How many files were passed over."""
+        return self.kinds.total()
 
     def add(self, other: Found) -> None:
         """Behind what is here already."""
         self.candidates += other.candidates
         self.rejected += other.rejected
-        self.skipped += other.skipped
+        self.kinds += other.kinds
 
 
 def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
@@ -200,7 +234,7 @@ def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         if entry.name.startswith("."):
-            found.skipped += 1
+            found.kinds[kind_of(entry.name)] += 1
         elif entry.is_dir():
             folders.append(entry.path)
         else:
@@ -215,13 +249,13 @@ def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
 def _add_found(path: str, found: Found) -> None:
     """A file of a folder or glob: what is no picture by its name is counted."""
     if extension_of(path) not in PICTURE_EXTENSIONS:
-        found.skipped += 1
+        found.kinds[kind_of(path)] += 1
         return
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
             _add_file(path, found)
         else:
-            found.skipped += 1
+            found.kinds["other files"] += 1
     except OSError as error:
         found.rejected.append(rejection(readable(path), error))
 
@@ -244,7 +278,7 @@ def _expand_objects(text: str, found: Found, list_objects: ListObjects) -> None:
             continue
         hidden = any(part.startswith(".") for part in uri.removeprefix(folder).split("/"))
         if uri != text and (hidden or extension_of(uri) not in PICTURE_EXTENSIONS):
-            found.skipped += 1
+            found.kinds[kind_of(uri, hidden=hidden)] += 1
         else:
             above = uri.rpartition("/")[0] if uri == folder else folder
             found.candidates.append(Candidate(uri, size_bytes, uri=uri, folder=above))

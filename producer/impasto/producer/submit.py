@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from impasto.producer.blends import find_styles
 from impasto.producer.collect import Collected, Collector, OnProgress
 from impasto.producer.connection import Connection
+from impasto.producer.kinds import Kind
 from impasto.producer.masks import find_contents
 from impasto.producer.opening import make_spec, open_batch
 from impasto.producer.request import Request, Submission, SubmissionRefused
@@ -24,7 +26,7 @@ class _Lists:
     styles: list[StyleRef]
     rejected: tuple[Rejected, ...]
     duplicates: int
-    skipped: int
+    kinds: Counter[Kind]
 
     @property
     def masks(self) -> int:
@@ -44,8 +46,9 @@ def check_only(
         lists.rejected,
         False,
         lists.duplicates,
-        lists.skipped,
+        lists.kinds.total(),
         lists.masks,
+        dict(lists.kinds),
     )
 
 
@@ -81,8 +84,9 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
         lists.rejected,
         True,
         lists.duplicates,
-        lists.skipped,
+        lists.kinds.total(),
         lists.masks,
+        dict(lists.kinds),
     )
 
 
@@ -156,7 +160,7 @@ def _collect(
         style_refs,
         tuple(rejected),
         of_contents.duplicates + of_styles.duplicates,
-        contents.skipped + styles.skipped,
+        contents.kinds + styles.kinds,
     )
 
 

@@ -137,9 +137,28 @@ def test_submit_answers_in_json(run: Run, photos: Path, paintings: Path) -> None
         "rejected": [{"input": f"{photos}/empty.jpg", "error": "the file is empty"}],
         "duplicates": 1,
         "skipped": 1,
+        "skipped_kinds": {"texts": 1},
         "created": True,
         "dry_run": False,
     }
+
+
+def test_what_is_no_picture_is_told_in_one_line_by_kind(run: Run, photos: Path, paintings: Path) -> None:
+    for name in ("a.xmp", "b.AAE", "Thumbs.db", ".DS_Store", ".hidden.jpg", "clip.MOV", "notes.txt", "c.psd"):
+        (photos / name).write_bytes(b"?")
+    ran = run("submit", "-c", photos, "-s", paintings, "--dry-run", "--no-progress")
+    assert ran.err == (
+        "passed over: 8 files that can be no picture by the name: "
+        "2 sidecars, 2 system files, 1 hidden file, 1 video, 1 text, 1 other file\n"
+    )
+
+
+def test_raw_files_are_named_with_the_mend(run: Run, photos: Path, paintings: Path) -> None:
+    (photos / "IMG_1.CR2").write_bytes(b"?")
+    ran = run("submit", "-c", photos, "-s", paintings, "--dry-run", "--json")
+    (rejected,) = ran.answer["rejected"]
+    assert rejected["input"].endswith("IMG_1.CR2")
+    assert rejected["error"].endswith("(.cr2) is not supported: export it as JPEG or TIFF first")
 
 
 def test_status_answers_in_json(run: Run, submit: Callable[..., str], client: Client) -> None:

@@ -103,8 +103,6 @@ def test_a_painting_that_is_not_one_picture_rejects_its_blend_by_name_and_keeps_
 ) -> None:
     path = source if source.startswith("s3:") else str(photos.parent / source)
     found = find_styles([Blend("dusk", {path: 1}), photos / "b.jpg"], list_objects=no_s3)
-    assert [(one.input, one.error) for one in found.rejected] == [
-        ("dusk", f"its painting {path}: {reason}")
-    ]
+    assert [(one.input, one.error) for one in found.rejected] == [("dusk", f"its painting {path}: {reason}")]
     assert [one.left_out for one in found.candidates] == [True, False]
     assert isinstance(found.candidates[1], Candidate)

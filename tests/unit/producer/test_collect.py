@@ -167,7 +167,7 @@ EXPECTED_REASONS = {
     "cut short.jpg": "cut short",
     "empty.jpg": "empty",
     "text.png": "no picture",
-    "raw.NEF": "export it as TIFF or JPEG",
+    "raw.NEF": "export it as JPEG or TIFF",
     "phone.heic": "HEIC",
     "tiny.png": "3 × 3 px",
 }

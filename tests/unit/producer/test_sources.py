@@ -176,3 +176,24 @@ def test_a_store_that_does_not_answer_is_no_fault_of_the_source() -> None:
 
     with pytest.raises(StoreUnavailable):
         find(["s3://b/in"], list_objects=down)
+
+
+def test_files_of_a_folder_that_are_no_pictures_are_counted_by_kind(photos: Path) -> None:
+    (photos / "deep" / "._c.webp").write_bytes(b"")
+    (photos / "deep" / "noextension").write_bytes(b"")
+    expected = {"sidecars": 1, "system files": 2, "hidden files": 2, "other files": 1}
+    assert found(photos).kinds == expected
+    assert found(f"{photos}/**").kinds == {"sidecars": 1, "system files": 1, "other files": 1}
+
+
+def test_objects_that_are_no_pictures_are_counted_by_kind() -> None:
+    uris = (
+        "s3://b/p/a.xmp",
+        "s3://b/p/.git/x.png",
+        "s3://b/p/x/.DS_Store",
+        "s3://b/p/c.mp4",
+        "s3://b/p/d.png",
+    )
+    result = found("s3://b/p", bucket=dict.fromkeys(uris, 1))
+    assert result.kinds == {"sidecars": 1, "hidden files": 1, "system files": 1, "videos": 1}
+    assert [candidate.name for candidate in result.candidates] == ["s3://b/p/d.png"]

@@ -14,6 +14,7 @@ from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
 from impasto.producer.cli.screen import Screen, counted, interruptible
 from impasto.producer.cli.watch import follow
+from impasto.producer.kinds import KINDS
 from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused, setting_value
 from impasto.producer.sources import Rejected
 from impasto.shared.errors import BadSettings
@@ -264,7 +265,8 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
         others = "rows" if of_rows else "inputs"
         screen.note(f"left out: {counted(submission.duplicates, 'duplicate')} of other {others}")
     if submission.skipped:
-        screen.note(f"passed over: {counted(submission.skipped, 'file')} that can be no picture by the name")
+        files = counted(submission.skipped, "file")
+        screen.note(f"passed over: {files} that can be no picture by the name: {_by_kind(submission)}")
     if as_json_:
         as_json(
             {
@@ -276,6 +278,7 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
                 "rejected": _rejected_fields(submission.rejected),
                 "duplicates": submission.duplicates,
                 "skipped": submission.skipped,
+                "skipped_kinds": {kind.replace(" ", "_"): n for kind, n in submission.skipped_kinds.items()},
                 "created": submission.created,
                 "dry_run": dry_run,
             }
@@ -290,6 +293,12 @@ def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: 
         typer.echo(f"{submission.batch}: {matrix}")
     else:
         typer.echo(f"{submission.batch}: {matrix}, submitted before with this token")
+
+
+def _by_kind(submission: Submission) -> str:
+    """`3 sidecars, 1 video`."""
+    kinds = submission.skipped_kinds
+    return ", ".join(counted(kinds[kind], kind.removesuffix("s")) for kind in KINDS if kind in kinds)
 
 
 def _name_rejected(screen: Screen, rejected: Sequence[Rejected]) -> None:
