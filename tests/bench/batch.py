@@ -89,7 +89,7 @@ def _batch(folder: Path, pairs: list[BenchPair], run: tuple[int, int], threads: 
         extra = {"IMPASTO_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
         began = time.perf_counter()
         # The defaults of a deployment, not the eager ones of the tests.
-        patient = {"IMPASTO_HEART_SECONDS": "5", "IMPASTO_SWEEP_SECONDS": "5", "IMPASTO_LEASE_SECONDS": "30"}
+        patient = {"IMPASTO_HEART_SECONDS": "3", "IMPASTO_SWEEP_SECONDS": "5", "IMPASTO_LEASE_SECONDS": "30"}
         with stage.worker(folder / "worker.log", **extra, **patient) as worker:
             worker.ready()
             ready = time.perf_counter()

@@ -18,7 +18,7 @@ from workers import WorkerProcess, eventually
 
 DEFAULTS: Final = {
     "IMPASTO_LEASE_SECONDS": "30",
-    "IMPASTO_HEART_SECONDS": "5",
+    "IMPASTO_HEART_SECONDS": "3",
     "IMPASTO_SWEEP_SECONDS": "5",
     "IMPASTO_RETRY_BASE_SECONDS": "2",
     "IMPASTO_GRACE_SECONDS": "10",

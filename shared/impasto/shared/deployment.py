@@ -62,7 +62,9 @@ class Deployment(BaseSettings):
     lease_seconds: float = Field(
         30, gt=0, description="how long a worker may be silent before its pair is given on"
     )
-    heart_seconds: float = Field(5, gt=0, description="how often a worker renews its lease")
+    heart_seconds: float = Field(
+        3, gt=0, description="how often a worker renews its lease, and hears of a pause or a cancellation"
+    )
     sweep_seconds: float = Field(
         5, gt=0, description="how often, over all workers, lost pairs are looked for"
     )

@@ -37,11 +37,11 @@ def test_a_wrong_value_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_heart_too_slow_for_its_lease_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMPASTO_LEASE_SECONDS", "8")
-    with pytest.raises(BadSettings, match=r"IMPASTO_HEART_SECONDS: .*IMPASTO_LEASE_SECONDS, which is 8"):
+    monkeypatch.setenv("IMPASTO_LEASE_SECONDS", "5")
+    with pytest.raises(BadSettings, match=r"IMPASTO_HEART_SECONDS: .*IMPASTO_LEASE_SECONDS, which is 5"):
         Deployment.load(_env_file=None)
-    monkeypatch.setenv("IMPASTO_HEART_SECONDS", "4")
-    assert Deployment.load(_env_file=None).heart_seconds == 4
+    monkeypatch.setenv("IMPASTO_HEART_SECONDS", "2.5")
+    assert Deployment.load(_env_file=None).heart_seconds == 2.5
 
 
 def test_secrets_are_masked_wherever_they_stand() -> None:
