@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import gc
-import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,49 +15,7 @@ from unit.engine.reference import painted
 
 QUICK = StyleSettings.preset("tutorial", steps=6, size_px=32)
 SCALED = StyleSettings.preset("gallery", size_px=40, coarsest_px=20, coarse_steps=3, steps=4)
-
-
-def _flat(width: int, height: int, colour: tuple[int, int, int]) -> Image.Image:
-    return Image.new("RGB", (width, height), colour)
-
-
-def _static(width: int, height: int) -> Image.Image:
-    rng = np.random.default_rng(6)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-ODD = {
-    "black": _flat(40, 40, (0, 0, 0)),
-    "white": _flat(33, 47, (255, 255, 255)),
-    "flat": _flat(40, 30, (200, 30, 90)),
-    "noise": _static(45, 37),
-    "tiny": painted(3, 2, seed=1),
-    "row": painted(21, 1, seed=2),
-    "strip": painted(6, 60, seed=3),
-    "odd": painted(61, 35, seed=4),
-}
-PAIRS = [
-    ("black", "noise"),
-    ("noise", "black"),
-    ("white", "odd"),
-    ("flat", "flat"),
-    ("odd", "flat"),
-    ("tiny", "odd"),
-    ("odd", "tiny"),
-    ("row", "strip"),
-    ("strip", "noise"),
-]
-
-
-@pytest.mark.parametrize("preset", ["tutorial", "gatys", "gallery"])
-@pytest.mark.parametrize(("content", "style"), PAIRS)
-def test_no_pair_diverges_however_odd(content: str, style: str, preset: str, network: Network) -> None:
-    settings = StyleSettings.preset(preset, size_px=64, steps=12, coarsest_px=None)
-    result = stylize(ODD[content], ODD[style], settings, network)
-    assert all(math.isfinite(step.total) for step in result.losses)
-    assert result.losses[-1].total == min(step.total for step in result.losses)
-    assert result.image.size == ODD[content].size
-    assert result.image.mode == "RGB"
+LONG = painted(61, 35, seed=4)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -119,7 +75,7 @@ def test_the_same_arguments_give_the_same_bytes_whatever_ran_before(
         (scene, look, QUICK),
         (look, scene, QUICK),
         (scene, look, SCALED),
-        (ODD["odd"], look, StyleSettings.preset("gatys", size_px=24, steps=5)),
+        (LONG, look, StyleSettings.preset("gatys", size_px=24, steps=5)),
     ]
 
     def run(order: list[int], cache: TargetCache | None) -> dict[int, bytes]:
@@ -193,13 +149,13 @@ def test_an_unknown_layer_is_named_before_anything_is_computed(role: str, networ
     steps: list[StepLosses] = []
     settings = QUICK.model_copy(update={role: ("conv_99",)})
     with pytest.raises(BadSettings, match="'conv_99'"):
-        stylize(ODD["odd"], ODD["odd"], settings, network, on_step=steps.append)
+        stylize(LONG, LONG, settings, network, on_step=steps.append)
     assert steps == []
 
 
 @pytest.mark.parametrize("role", ["content", "style"])
 def test_a_single_pixel_is_no_picture(role: str, network: Network, scene: Image.Image) -> None:
-    pictures = {"content": scene, "style": scene, role: _flat(1, 1, (9, 9, 9))}
+    pictures = {"content": scene, "style": scene, role: Image.new("RGB", (1, 1), (9, 9, 9))}
     with pytest.raises(BadPicture, match=rf"the {role} has 1 × 1 px"):
         stylize(pictures["content"], pictures["style"], QUICK, network)
 
