@@ -43,12 +43,13 @@ def _panel(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, seed: Curv
     for ratio in (1, 2, 5, 10, 100):
         _, y = point(0, ratio)
         draw.line([(left + _MARGIN, y), (left + _WIDTH - _MARGIN, y)], fill=_PALE)
-        draw.text((left + 6, y - 6), f"{ratio}×", fill=_INK)
+        draw.text((left + 6, y - 6), f"{ratio}x", fill=_INK)
     draw.line([point(0, WITHIN), point(longest, WITHIN)], fill=(120, 120, 120))
     for curve, colour in ((seed, _SEED), (ours, _OURS)):
         points = [point(s, r) for s, r in zip(curve.seconds, curve.ratios, strict=True)]
         draw.line(points, fill=colour, width=2)
-    draw.text((left + _MARGIN, top + 10), name, fill=_INK)
+    # The font that Pillow brings has no sign of multiplication.
+    draw.text((left + _MARGIN, top + 10), name.replace("×", "x"), fill=_INK)
     draw.text((left + _WIDTH - 70, top + _HEIGHT - 24), f"{longest:.0f} s", fill=_INK)
 
 
@@ -58,11 +59,10 @@ def plot_sizes(sizes: list[dict[str, Any]]) -> Image.Image:
     """
     sheet = Image.new("RGB", (2 * _WIDTH, _HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
-    for left, name, unit, colour in (
-        (0, "step_seconds", "s", _OURS),
-        (_WIDTH, "peak_rss_bytes", "GB", _SEED),
+    for left, title, values, colour in (
+        (0, "seconds a step", [size["step_seconds"] for size in sizes], _OURS),
+        (_WIDTH, "peak resident GB", [size["peak_rss_bytes"] / 1e9 for size in sizes], _SEED),
     ):
-        values = [size[name] / (1e9 if unit == "GB" else 1) for size in sizes]
         megapixels = [size["megapixels"] for size in sizes]
         points = [
             (
@@ -72,10 +72,10 @@ def plot_sizes(sizes: list[dict[str, Any]]) -> Image.Image:
             for x, y in zip(megapixels, values, strict=True)
         ]
         draw.line(points, fill=colour, width=2)
-        draw.text((left + _MARGIN, 10), f"{name.split('_')[0]}, {unit}, against megapixels", fill=_INK)
+        draw.text((left + _MARGIN, 10), f"{title}, by megapixels", fill=_INK)
         for (x, y), value, size in zip(points, values, megapixels, strict=True):
             draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
-            draw.text((x - 10, y - 16), f"{value:.2g}", fill=_INK)
+            draw.text((x - 10, y - 16), f"{value:.3g}", fill=_INK)
             draw.text((x - 10, _HEIGHT - 20), f"{size:.2g}", fill=_INK)
     return sheet
 
