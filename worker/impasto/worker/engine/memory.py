@@ -74,8 +74,10 @@ def evaluation_bytes(trunk: Trunk, pixels: int) -> int:
             kept += width * item
         elif layer.kind == "pool":
             kept += width * (item + (0 if trunk.average else 8))
-        if position in trunk.wanted:
-            kept += 2 * width * 4
+            # What it pools is a tensor of its own where the convolution's answer is wanted as it is.
+            kept += 4 * width * item if position - 2 in trunk.wanted else 0
+        if position in trunk.wanted and item < 4:
+            kept += width * 4
         widest = max(widest, width * max(item, 4))
     return int((kept + 3 * widest) * pixels * _MARGIN)
 
