@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from commands import Impasto
 from impasto.producer import Client
+from impasto.producer.cli import main
 from impasto.shared.deployment import Deployment
 from servers import RedisServer
 from stage import picture, png
@@ -33,6 +37,25 @@ def deployment(environment: dict[str, str]) -> Deployment:
 def client(deployment: Deployment) -> Iterator[Client]:
     with Client(deployment) as client:
         yield client
+
+
+@pytest.fixture
+def impasto(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Impasto:
+    """A command of `impasto` that must succeed, and its answer in JSON."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def impasto(*words: object) -> dict[str, Any]:
+        capsys.readouterr()
+        code = main([*map(str, words), "--json"])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        answer: dict[str, Any] = json.loads(captured.out)
+        return answer
+
+    return impasto
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from PIL import Image
 
 import results
+from commands import Impasto
 from hands import fail, finish
 from impasto.producer import BatchState, Blend, Client, Masked, SubmissionRefused
 from impasto.producer.cli import main
@@ -22,27 +21,6 @@ from impasto.shared.jobs import BlendRef, InputRef, fingerprint, weighted
 from impasto.shared.metadata import BlendRecord, InputRecord, PaintingRecord
 from s3_server import S3Server
 from stage import picture, png
-
-Impasto = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def impasto(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Impasto:
-    """A command of `impasto` that must succeed, and its answer in JSON."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def impasto(*words: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = main([*map(str, words), "--json"])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        answer: dict[str, Any] = json.loads(captured.out)
-        return answer
-
-    return impasto
 
 
 def white(size: tuple[int, int] = (48, 40), level: int = 255) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import results
+from commands import Impasto
 from hands import fail, finish, lease
 from impasto.producer import BatchState, Client
 from impasto.producer.cli import main
@@ -19,27 +19,6 @@ from impasto.shared.errors import BadSettings, NoSuchBatch
 from impasto.shared.jobs import fingerprint
 from impasto.shared.metadata import ResultPointer
 from impasto.shared.reports import write_report
-
-Impasto = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def impasto(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Impasto:
-    """A command of `impasto` that must succeed, and its answer in JSON."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def impasto(*words: object) -> dict[str, Any]:
-        capsys.readouterr()
-        code = main([*map(str, words), "--json"])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        answer: dict[str, Any] = json.loads(captured.out)
-        return answer
-
-    return impasto
 
 
 @pytest.fixture

@@ -80,10 +80,11 @@ def _pooled(x: Tensor, *, average: bool) -> tuple[Tensor, Callable[[Tensor], Ten
     """What `pool` gives, and its way back."""
     size = window(x)
     if average:
-        ones = [0, 0], False, True, None
 
         def spread(gradient: Tensor) -> Tensor:
-            answer: Tensor = torch.ops.aten.avg_pool2d_backward(gradient, x, size, size, *ones)
+            answer: Tensor = torch.ops.aten.avg_pool2d_backward(
+                gradient, x, size, size, [0, 0], False, True, None
+            )
             return answer
 
         return F.avg_pool2d(x, size), spread
