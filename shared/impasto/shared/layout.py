@@ -9,7 +9,9 @@ InputList = Literal["contents", "styles"]
 INPUTS: Final = "inputs/"
 OUTPUTS: Final = "outputs/"
 BATCHES: Final = "batches/"
+SCHEDULES: Final = "schedules/"
 SPEC_NAME: Final = "batch.json"
+SCHEDULE_NAME: Final = "schedule.json"
 
 
 def input_key(sha256: str, extension: str) -> str:
@@ -65,3 +67,13 @@ def metadata_key(batch: str, stem: str) -> str:
 def result_key(fingerprint: str) -> str:
     """Where that exact result already lies."""
     return f"results/{fingerprint}.json"
+
+
+def schedule_prefix(name: str) -> str:
+    """What the key of everything that is kept of the schedule starts with."""
+    return f"{SCHEDULES}{name}/"
+
+
+def schedule_key(name: str) -> str:
+    """The schedule's `ScheduleSpec`."""
+    return f"{schedule_prefix(name)}{SCHEDULE_NAME}"
