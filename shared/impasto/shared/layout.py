@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 InputList = Literal["contents", "styles"]
@@ -10,6 +11,7 @@ INPUTS: Final = "inputs/"
 OUTPUTS: Final = "outputs/"
 BATCHES: Final = "batches/"
 SCHEDULES: Final = "schedules/"
+OPEN_NIGHTS: Final = "nights/"
 SPEC_NAME: Final = "batch.json"
 SCHEDULE_NAME: Final = "schedule.json"
 
@@ -77,3 +79,42 @@ def schedule_prefix(name: str) -> str:
 def schedule_key(name: str) -> str:
     """The schedule's `ScheduleSpec`."""
     return f"{schedule_prefix(name)}{SCHEDULE_NAME}"
+
+
+def night_key(name: str, fired_at: datetime) -> str:
+    """The `NightSummary` of the schedule's fire at that time."""
+    return f"{schedule_prefix(name)}nights/{_second(fired_at)}.json"
+
+
+def latest_night_key(name: str) -> str:
+    """The schedule's last `NightSummary`."""
+    return f"{schedule_prefix(name)}latest.json"
+
+
+def index_key(name: str) -> str:
+    """What the schedule's nights know of its inputs and results."""
+    return f"{schedule_prefix(name)}index.json"
+
+
+def index_chunk_key(name: str, edition: str, part: Literal["inputs", "results"], chunk: int) -> str:
+    """One chunk of it, a JSON object a line; `index.json` names the edition that counts."""
+    return f"{index_chunks_prefix(name)}{edition}/{part}-{chunk:05d}.jsonl"
+
+
+def index_chunks_prefix(name: str) -> str:
+    """What the keys of all its chunks start with."""
+    return f"{schedule_prefix(name)}index/"
+
+
+def open_night_key(name: str, fired_at: datetime) -> str:
+    """The `Night` of a fire that has no summary yet."""
+    return f"{open_nights_prefix(name)}{_second(fired_at)}.json"
+
+
+def open_nights_prefix(name: str) -> str:
+    """What the keys of the schedule's nights without a summary start with."""
+    return f"{OPEN_NIGHTS}{name}/"
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
