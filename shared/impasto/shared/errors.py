@@ -135,6 +135,13 @@ class NoSuchBatch(Permanent):
     kind = "no_such_batch"
 
 
+class NoSuchSchedule(Permanent):
+    """No schedule has that name."""
+
+    exit_code = 67
+    kind = "no_such_schedule"
+
+
 class NothingToSubmit(Permanent):
     """No content or no style was left after the checks."""
 

@@ -7,7 +7,7 @@ import pytest
 
 TALK: str = """
 import logging
-from impasto.worker.logs import configure_logging
+from impasto.shared.logs import configure_logging
 
 configure_logging("info", FORM)
 logging.getLogger("celery.worker.consumer").error("Cannot connect.\\nTrying again in %s s\\n", 2)

@@ -33,7 +33,7 @@ def _deployment(device: str | None, threads: int | None) -> Deployment:
 def run(device: Device = None, threads: Threads = None) -> None:
     """Take pairs from the queue until told to stop (SIGTERM or Ctrl-C; twice: at once)."""
     deployment = _deployment(device, threads)
-    from impasto.worker.logs import configure_logging
+    from impasto.shared.logs import configure_logging
     from impasto.worker.process import run_worker
 
     configure_logging(deployment.log_level, deployment.log_format)
@@ -48,8 +48,8 @@ def check(
 ) -> None:
     """Load the network as a worker would, and say whether it could work here."""
     deployment = _deployment(device, threads)
+    from impasto.shared.logs import configure_logging
     from impasto.worker.check import check_worker
-    from impasto.worker.logs import configure_logging
 
     configure_logging("warning", deployment.log_format)
     checks = check_worker(deployment)

@@ -43,6 +43,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         "celery.worker.strategy",
         "celery.app.trace",
         "celery.apps.worker",
+        "celery.beat",
         "botocore",
         "boto3",
         "urllib3",
