@@ -41,6 +41,10 @@ def measure_engine(options: argparse.Namespace) -> None:
     from tests.bench.plot import plot_curves, plot_sizes
     from tests.bench.sizes import measure as measure_sizes
 
+    from impasto.worker.heap import keep_freed_memory
+
+    # As a worker does; the seed's program, in the same process, has it too.
+    keep_freed_memory()
     size_px = options.size_px or (128 if options.quick else 256)
     table, curves = bench_engine(size_px, options.pairs, rounds=5 if options.quick else 15)
     table |= measure_batch(threads=torch.get_num_threads(), quick=options.quick)

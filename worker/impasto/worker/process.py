@@ -25,10 +25,12 @@ from impasto.shared.dispatch import Dispatcher
 from impasto.shared.errors import BadSettings, LedgerUnavailable, Transient
 from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
+from impasto.shared.store.home import require_home
 from impasto.shared.store.open import open_deployment_store
 from impasto.worker import consumer
 from impasto.worker.conveyor import Conveyor
 from impasto.worker.engine import Network
+from impasto.worker.heap import keep_freed_memory
 from impasto.worker.heart import Heart
 from impasto.worker.held import HeldPairs
 from impasto.worker.networks import Networks
@@ -55,6 +57,7 @@ def run_worker(deployment: Deployment) -> int:
         raise BadSettings("IMPASTO_REDIS_URL is not set: start workers with `impasto up` or `impasto worker`")
     # Nothing is held before Celery takes over, so a stop is at once; process 1 of a container has no default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    keep_freed_memory()
     if deployment.threads is not None:
         torch.set_num_threads(deployment.threads)
     worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -120,6 +123,7 @@ def run_worker(deployment: Deployment) -> int:
         on_unreadable=settler.fail_unreadable,
     )
     _await_ledger(ledger)
+    require_home(store, ledger)
     try:
         reporter.start()
         heart.start()

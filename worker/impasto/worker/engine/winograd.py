@@ -19,7 +19,10 @@ LEAST_CHANNELS: Final = 64
 LEAST_CHANNEL_PAIRS: Final = 64 * 128
 """Below these the transforms cost more than the products save."""
 
-_PIECE_BYTES: Final = 4 * 2**20
+_PIECE_BYTES: Final = 5 * 2**20
+_KERNELS_A_PIECE: Final = 4
+"""A piece that is too large for the cache costs less than one more reading of a kernel that is many times as
+large."""
 
 # The transforms of the input (Bᵀ), the kernel (G) and the output (Aᵀ), by the points 0, ±1, ±2 and ∞.
 _INPUT: Final = (
@@ -91,7 +94,10 @@ def _convolve_one(x: Tensor, kernel: Tensor, bias: Tensor | None, answer: Tensor
     row, column, _ = framed.stride()
     to_input = torch.kron(torch.tensor(_INPUT), torch.tensor(_INPUT)).to(x.dtype)  # (36, 36)
     to_output = torch.kron(torch.tensor(_OUTPUT), torch.tensor(_OUTPUT)).to(x.dtype)  # (16, 36)
-    rows = min(down, max(1, _PIECE_BYTES // (36 * across * max(inputs, outputs) * x.element_size())))
+    row_bytes = 36 * across * max(inputs, outputs) * x.element_size()
+    most = max(_PIECE_BYTES, kernel.numel() * kernel.element_size() // _KERNELS_A_PIECE)
+    pieces = -(-down // max(1, most // row_bytes))
+    rows = -(-down // pieces)
     # What one step reads, the step before it wrote: two buffers take turns.
     first, second = (x.new_empty(36 * rows * across * max(inputs, outputs)) for _ in range(2))
     for top in range(0, down, rows):
