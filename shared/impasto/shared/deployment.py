@@ -95,6 +95,10 @@ class Deployment(BaseSettings):
         None, gt=0, description="after which the ledger forgets a batch that is over; unset: never"
     )
 
+    price_per_hour: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="what an hour of one worker costs, for estimates"
+    )
+
     max_input_bytes: int = Field(256 * 2**20, ge=1, description="largest input file")
     max_input_pixels: int = Field(120_000_000, ge=1, description="largest input picture")
 
