@@ -91,6 +91,12 @@ class Deployment(BaseSettings):
         gt=0,
         description="a worker that takes nothing for so long while messages wait ends, to be restarted",
     )
+    beat_lock_seconds: float = Field(
+        60,
+        ge=1,
+        le=90,
+        description="how long a beat may be silent before one that stands by takes over",
+    )
     retention_days: float | None = Field(
         None, gt=0, description="after which the ledger forgets a batch that is over; unset: never"
     )
