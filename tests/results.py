@@ -14,6 +14,15 @@ from impasto.shared.store import ObjectStore
 
 def put_result(store: ObjectStore, batch: str, stem: str, pixels: bytes, **overrides: Any) -> None:
     """A pair's picture and metadata; `overrides` are fields of the metadata."""
+    made = metadata(batch, stem, pixels, **overrides)
+    store.put(layout.picture_key(batch, stem, "png"), pixels, content_type="image/png")
+    store.put(
+        layout.metadata_key(batch, stem), made.model_dump_json().encode(), content_type="application/json"
+    )
+
+
+def metadata(batch: str, stem: str, pixels: bytes, **overrides: Any) -> OutputMetadata:
+    """What lies beside such a picture; `overrides` are some of its fields."""
     picture = layout.picture_key(batch, stem, "png")
     record = InputRecord(
         uri="store:inputs/x.png", name="x", sha256="0" * 64, size_bytes=1, width_px=1, height_px=1
@@ -51,10 +60,4 @@ def put_result(store: ObjectStore, batch: str, stem: str, pixels: bytes, **overr
         "finished_at": datetime.now(UTC),
         **overrides,
     }
-    store.put(picture, pixels, content_type="image/png")
-    metadata = OutputMetadata(**fields)
-    store.put(
-        layout.metadata_key(batch, stem),
-        metadata.model_dump_json().encode(),
-        content_type="application/json",
-    )
+    return OutputMetadata(**fields)

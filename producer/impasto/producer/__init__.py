@@ -10,6 +10,7 @@ from impasto.producer.blends import Blend
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
 from impasto.producer.fetch import Fetched
+from impasto.producer.gallery import Gallery
 from impasto.producer.masks import Masked
 from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovered, Recovery
@@ -31,6 +32,7 @@ __all__ = [
     "Deployment",
     "Failure",
     "Fetched",
+    "Gallery",
     "ManifestSubmission",
     "Masked",
     "Progress",

@@ -19,6 +19,7 @@ from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
 from impasto.producer.fetch import Fetched
+from impasto.producer.gallery import Gallery, build_gallery
 from impasto.producer.manifest import ManifestFormat, read_manifest
 from impasto.producer.manifest_plan import ManifestRequest
 from impasto.producer.purge import Purged
@@ -237,6 +238,19 @@ class Client:
         status = self.status(batch)
         return fetching.fetch(
             self.connection.store, status.batch, status.total, Path(folder).expanduser(), on_progress
+        )
+
+    def gallery(
+        self, batch: str, folder: str | Path | None = None, *, on_progress: OnProgress | None = None
+    ) -> Gallery:
+        """Make a page of the batch, or bring it up to date: contact sheet, slider, filters, failures, settings.
+
+        In `folder`, with the pictures beside it: those that `fetch` brought there, or else in `pictures/`. With
+        None in the store, where it links the outputs. Raises as `build_gallery`.
+        """
+        home = None if folder is None else Path(folder).expanduser()
+        return build_gallery(
+            self.connection, self.find(batch), folder=home, put=folder is None, on_progress=on_progress
         )
 
     def failures(self, batch: str) -> list[Failure]:

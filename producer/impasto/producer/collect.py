@@ -32,7 +32,7 @@ _DECODES: Final = min(4, os.cpu_count() or 1)
 class Progress:
     """How far a long operation is, in inputs (or outputs, results, objects) and bytes."""
 
-    stage: Literal["contents", "styles", "outputs", "results", "objects"]
+    stage: Literal["contents", "styles", "outputs", "results", "objects", "thumbnails"]
     items: int
     items_total: int
     bytes: int

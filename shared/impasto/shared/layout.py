@@ -51,6 +51,11 @@ def checkpoint_key(batch: str, pair: int) -> str:
     return f"{BATCHES}{batch}/checkpoints/{pair}.ckpt"
 
 
+def gallery_key(batch: str, name: str) -> str:
+    """A file of the batch's gallery; its page is `index.html`, which links all others relative to itself."""
+    return f"{batch_prefix(batch)}gallery/{name}"
+
+
 def outputs_prefix(batch: str) -> str:
     """What every picture and metadata key of the batch starts with."""
     return f"{OUTPUTS}{batch}/"

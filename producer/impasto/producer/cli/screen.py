@@ -35,6 +35,7 @@ _VERBS: Final = {
     "outputs": "fetched",
     "results": "checked",
     "objects": "removed",
+    "thumbnails": "there",
 }
 
 
