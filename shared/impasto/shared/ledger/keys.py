@@ -24,8 +24,12 @@ BATCH_KEYS: Final = (
 )
 """A batch's own keys; `scripts/_batch.lua` says what each holds."""
 
-SHARED_KEYS: Final = ("active", "unreported", "over", "workers")
+SHARED_KEYS: Final = ("active", "unreported", "over", "workers", "wanted", "outbox")
 """Keys of the whole ledger that every script on a batch takes after the batch's own."""
+
+
+WEBHOOK_KEYS: Final = ("due", "delivered", "dead", "messages", "attempts", "outcomes", "health")
+"""A webhook's own keys; the producer's `webhooks/lua/_keys.lua` says what each holds."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Keys:
 
     def of_batch(self, batch: str, name: str) -> str:
         return f"{{{self.namespace}}}:batch:{batch}:{name}"
+
+    def of_webhook(self, webhook: str) -> list[str]:
+        """All keys of a webhook's deliveries, in the order of `WEBHOOK_KEYS`."""
+        return [f"{{{self.namespace}}}:webhook:{webhook}:{name}" for name in WEBHOOK_KEYS]
 
     def for_scripts(self, batch: str) -> list[str]:
         """All keys that a script on this batch takes, in the order of `scripts/_batch.lua`."""

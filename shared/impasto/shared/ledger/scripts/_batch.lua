@@ -2,7 +2,8 @@
 --
 -- KEYS, in the order of keys.py (BATCH_KEYS, then SHARED_KEYS); all carry one hash tag, so one node holds them:
 --   meta      hash    id, name, state, priority, total, cursor, done, failed, cancelled, created_ms,
---                     finished_ms, busy_ms, timed (pairs that busy_ms is of), opening, token
+--                     finished_ms, busy_ms, timed (pairs that busy_ms is of), opening, token, and while its
+--                     report is written reporter and reporting_until; ms
 --   again     zset    pair -> itself; failed pairs that wait for another life, lowest first
 --   due       zset    pair -> when its message last went out, or from when it may run; ms
 --   backoff   zset    pair -> from when it may run; ms; only postponed pairs whose message is not out again
@@ -21,6 +22,8 @@
 --   unreported zset   batch -> from when its missing report may be asked for; ms
 --   over      zset    batch -> when its last pair was settled; ms
 --   workers   zset    worker -> until when it counts as living; ms
+--   wanted    hash    type of event that webhooks want -> how many of them found no room in the outbox
+--   outbox    stream  batch, type, pair, at_ms, data; events for webhooks that the courier has not taken yet
 --
 -- Only unsettled pairs at or below the cursor have entries in again, due, leases, attempts and the like; of a
 -- settled pair a bit or a failure stays. A pair of a cancelled batch that is not done, failed or leased is
@@ -29,7 +32,7 @@
 local K = {}
 for i, name in ipairs({
   'meta', 'again', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'beside',
-  'suspects', 'done', 'failures', 'events', 'active', 'unreported', 'over', 'workers',
+  'suspects', 'done', 'failures', 'events', 'active', 'unreported', 'over', 'workers', 'wanted', 'outbox',
 }) do
   K[name] = KEYS[i]
 end
@@ -49,6 +52,16 @@ end
 local function event(now, type, pair, data)
   redis.call('XADD', K.events, 'MAXLEN', '~', 10000, '*',
     'type', type, 'pair', pair, 'at_ms', now, 'data', data)
+  if redis.call('HEXISTS', K.wanted, type) == 0 then
+    return
+  end
+  -- Pairs are many: where no courier runs they must not fill the server. A batch's end always finds room.
+  if pair ~= '' and redis.call('XLEN', K.outbox) >= 100000 then
+    redis.call('HINCRBY', K.wanted, type, 1)
+  else
+    redis.call('XADD', K.outbox, '*', 'batch', redis.call('HGET', K.meta, 'id'),
+      'type', type, 'pair', pair, 'at_ms', now, 'data', data)
+  end
 end
 
 local function is_settled(pair)

@@ -9,7 +9,7 @@
 
 local now = clock(ARGV[1])
 local id, opening = ARGV[2], ARGV[6]
-local batches, token = KEYS[20], KEYS[21]
+local batches, token = KEYS[22], KEYS[23]
 
 if token then
   local earlier = redis.call('GET', token)
