@@ -5,6 +5,7 @@ Built once at an entry point and passed down; nothing else reads the environment
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -91,6 +92,9 @@ class Deployment(BaseSettings):
         gt=0,
         description="a worker that takes nothing for so long while messages wait ends, to be restarted",
     )
+    reuse_results: bool = Field(
+        True, description="whether workers copy a result that another batch made, or make each anew"
+    )
     beat_lock_seconds: float = Field(
         60,
         ge=1,
@@ -108,13 +112,29 @@ class Deployment(BaseSettings):
     max_input_bytes: int = Field(256 * 2**20, ge=1, description="largest input file")
     max_input_pixels: int = Field(120_000_000, ge=1, description="largest input picture")
 
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="hosts and networks beside the public internet that webhooks may lead to, "
+        "comma-separated; to a host or address named here http may be used",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
 
-    @field_validator("input_prefixes", mode="before")
+    @field_validator("input_prefixes", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _hosts_and_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if "://" in entry or (":" in entry and not _is_network(entry)) or entry.startswith("*"):
+                raise ValueError(f"{entry!r} is neither a host's name nor an address or network (10.0.0.0/8)")
+            if "/" in entry and not _is_network(entry):
+                raise ValueError(f"{entry!r} is no network: write it as 10.0.0.0/8")
+        return value
 
     @field_validator("heart_seconds")
     @classmethod
@@ -153,6 +173,14 @@ class Deployment(BaseSettings):
         for name in ("redis_url", "store_url", "s3_endpoint_url"):
             values[name] = mask_url(values[name]) if values[name] else None
         return values
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def mask_url(url: str) -> str:

@@ -142,6 +142,13 @@ class NoSuchSchedule(Permanent):
     kind = "no_such_schedule"
 
 
+class NoSuchWebhook(Permanent):
+    """No webhook or delivery has that name."""
+
+    exit_code = 67
+    kind = "no_such_webhook"
+
+
 class NothingToSubmit(Permanent):
     """No content or no style was left after the checks."""
 
