@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from impasto.producer import fetch as fetching
 from impasto.producer import purge as purging
@@ -34,6 +34,7 @@ from impasto.producer.request import (
     as_sources,
     make_settings,
 )
+from impasto.producer.schedules.hours import taken_over
 from impasto.producer.submit_manifest import ManifestSubmission, check_manifest, submit_manifest
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
@@ -42,6 +43,9 @@ from impasto.shared.jobs import BATCH_ID_PATTERN, PairJob
 from impasto.shared.ledger import BatchState, BatchStatus, Control, DeadLetter, Failure, RunningPair
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store.open import open_deployment_store
+
+if TYPE_CHECKING:
+    from impasto.producer.schedules.api import Schedules
 
 LATEST: Final = "latest"
 
@@ -71,6 +75,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; a later call opens them again."""
+        self.__dict__.pop("schedules", None)
         connection = self.__dict__.pop("connection", None)
         if connection is not None:
             connection.close()
@@ -79,6 +84,14 @@ class Client:
     def connection(self) -> Connection:
         """Redis, ledger, store and queue of the deployment."""
         return connect_to(self.deployment)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What is restyled again and again, at times of its own."""
+        # RedBeat and Celery's beat take their time to load, and few need them.
+        from impasto.producer.schedules.api import Schedules
+
+        return Schedules(self.connection)
 
     def submit(
         self,
@@ -274,11 +287,14 @@ class Client:
 
     def pause(self, batch: str) -> BatchStatus:
         """Start no more of it and hand back what runs, until `resume`. Raises NoSuchBatch."""
-        return self._control(batch, Control.PAUSE)
+        status = self._control(batch, Control.PAUSE)
+        taken_over(self.connection, status.batch)
+        return status
 
     def resume(self, batch: str) -> BatchStatus:
         """Go on with a paused batch. Raises NoSuchBatch, and BadSettings for a batch that was cancelled."""
         status = self._control(batch, Control.RESUME)
+        taken_over(self.connection, status.batch)
         if status.state is BatchState.CANCELLED:
             raise BadSettings(f"batch {status.batch} was cancelled: submit it anew")
         self.connection.dispatcher.advance(status.batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
@@ -14,6 +15,7 @@ from impasto.producer.request import Pairs, make_settings
 from impasto.producer.schedules.cron import checked_cron
 from impasto.producer.schedules.window import Window
 from impasto.producer.schedules.zones import zone
+from impasto.shared import layout
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings
 from impasto.shared.printable import printable
@@ -38,7 +40,7 @@ class ScheduledBlend(BaseModel):
     paintings: dict[str, float]
 
     def blend(self) -> Blend:
-        return Blend(self.name, dict(self.paintings))
+        return Blend(self.name, dict(self.paintings.items()))
 
 
 class ScheduleSpec(BaseModel):
@@ -98,6 +100,17 @@ class ScheduleSpec(BaseModel):
         except ValidationError as error:
             problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise BadSettings(f"no such schedule can be: {'; '.join(problems)}") from error
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """As the store keeps it. Raises BadSettings."""
+        try:
+            fields = json.loads(data)
+        except ValueError as error:
+            raise BadSettings(f"{layout.SCHEDULE_NAME} is no JSON") from error
+        if not isinstance(fields, dict):
+            raise BadSettings(f"{layout.SCHEDULE_NAME} is no object")
+        return cls.make(**fields)
 
     @property
     def zone(self) -> ZoneInfo:
