@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from impasto.producer.cli import (
+    beat,
     config,
     control,
     deadletters,
@@ -22,6 +23,7 @@ from impasto.producer.cli import (
     fetch,
     purge,
     recover,
+    schedule,
     status,
     submit,
     up,
@@ -64,6 +66,8 @@ app.command()(deadletters.deadletters)
 app.command()(doctor.doctor)
 app.command()(config.config)
 app.command(context_settings=worker.PASS_ON)(worker.worker)
+app.command()(beat.beat)
+app.add_typer(schedule.app, name="schedule")
 app.command("version")(versions.versions)
 
 
