@@ -21,6 +21,7 @@ from impasto.producer.cli import (
     doctor,
     failures,
     fetch,
+    gallery,
     purge,
     recover,
     schedule,
@@ -54,6 +55,7 @@ app.command(cls=submit.ManyValues)(submit.submit)
 app.command()(status.status)
 app.command()(watch.watch)
 app.command()(fetch.fetch)
+app.command()(gallery.gallery)
 app.command()(failures.failures)
 app.command()(control.cancel)
 app.command()(control.pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -62,12 +63,11 @@ def index_page(status: BatchStatus, spec: BatchSpec, pairs: Sequence[Pair], plac
         "name": printable(status.name),
         "batch": status.batch,
         "summary": _summary(status, pairs),
-        "note": _note(status),
         "written": _utc(datetime.now(UTC)),
     }
     texts = {name: escape(text) for name, text in fields.items()}
     markup = {
-        "unfinished": "" if status.is_over else f'<p class="note" role="note">{texts["note"]}</p>',
+        "unfinished": "" if status.is_over else f'<p class="note" role="note">{_note(status)}</p>',
         "links": "\n".join(_links(pairs, place)),
     }
     template = Template((_FILES / "index.html").read_text(encoding="utf-8"))
@@ -77,7 +77,8 @@ def index_page(status: BatchStatus, spec: BatchSpec, pairs: Sequence[Pair], plac
 def facts(status: BatchStatus, spec: BatchSpec, pairs: Sequence[Pair]) -> list[tuple[str, str]]:
     """What there is to know of the batch as a whole, by labels."""
     results = [pair.result for pair in pairs if pair.result is not None]
-    counts = ", ".join(f"{count:,} {state}" for state, count in status.counts().items() if count)
+    states = Counter(pair.state for pair in pairs)
+    counts = ", ".join(f"{states[state]:,} {state.value}" for state in PairState if states[state])
     told = [
         ("Batch", status.batch),
         ("State", status.state.value),
@@ -157,10 +158,15 @@ def _settings(settings: StyleSettings) -> list[tuple[str, str, bool]]:
     """Each setting with its value, and whether it is other than the default."""
     fields = settings.model_dump(mode="json")
     usual = StyleSettings().model_dump(mode="json")
-    return [
-        (name, printable(value if isinstance(value, str) else json.dumps(value)), value != usual[name])
-        for name, value in fields.items()
-    ]
+    return [(name, printable(_said(value)), value != usual[name]) for name, value in fields.items()]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _summary(status: BatchStatus, pairs: Sequence[Pair]) -> str:
@@ -179,14 +185,14 @@ def _counted(pictures: int) -> str:
 
 
 def _note(status: BatchStatus) -> str:
-    """What whoever opens the page of an unfinished batch should know."""
+    """What whoever opens the page of an unfinished batch should know, as HTML."""
     how = {
         BatchState.PAUSED: "This batch is paused",
         BatchState.CANCELLED: "This batch was cancelled, and its last pairs are stopping",
     }.get(status.state, "This batch is still running")
     return (
         f"{how}: the page shows what was there when it was made. "
-        f"impasto gallery {status.batch} brings it up to date."
+        f"<code>impasto gallery {escape(status.batch)}</code> brings it up to date."
     )
 
 

@@ -2,12 +2,13 @@
 
 window.impasto = window.impasto || {};
 
-impasto.STATES = { waiting: "Waiting", due: "Waiting", running: "Running", done: "Done", failed: "Failed", cancelled: "Cancelled" };
+impasto.STATES = { waiting: "Waiting", running: "Running", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 impasto.ABSENT = {
-  waiting: "Its turn had not come when this page was made.",
-  running: "It was being made when this page was made.",
-  failed: "This pair failed.",
-  cancelled: "This pair was cancelled.",
+  waiting: "Its turn had not come when this page was made",
+  running: "It was under way when this page was made",
+  done: "Its picture can’t be shown",
+  failed: "This pair failed",
+  cancelled: "This pair was cancelled",
 };
 impasto.compare = new Intl.Collator("en", { numeric: true, sensitivity: "base" }).compare;
 
@@ -99,6 +100,10 @@ impasto.list = (home, facts) => {
     form.querySelector(".views").hidden = !hasGrid;
     form.addEventListener("input", apply);
     form.addEventListener("submit", (event) => event.preventDefault());
+    const more = form.querySelector(".more");
+    more.addEventListener("click", () => {
+      more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") === "false"));
+    });
     document.getElementById("clear").addEventListener("click", () => {
       for (const name of ["text", "content", "style", "state"]) fields[name].value = "";
       apply();

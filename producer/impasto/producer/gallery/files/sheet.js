@@ -19,8 +19,8 @@
 
 window.impasto = window.impasto || {};
 
-/** A name without its folders. @param {string} name */
-impasto.short = (name) => name.split("/").pop() || name;
+/** A name without its folders and its kind: the whole one is in the facts. @param {string} name */
+impasto.short = (name) => name.replace(/^.*\/(?=.)/s, "").replace(/(?<=.)\.(avif|bmp|gif|hei[cf]|jpe?g|png|tiff?|webp)$/i, "");
 
 /** An element with a class and a text. @param {string} tag @param {string} [className] @param {string} [text] */
 impasto.element = (tag, className = "", text = "") => {

@@ -82,13 +82,14 @@ impasto.Viewer = class {
     before.removeAttribute("src");
     after.removeAttribute("src");
     if (!source) {
-      this.#absent(pair.problem || impasto.ABSENT[pair.state] || "There is no picture.");
+      const why = pair.problem || pair.error;
+      this.#absent(why ? `${impasto.ABSENT[pair.state]}: ${why}` : `${impasto.ABSENT[pair.state]}.`);
       return;
     }
-    frame.style.setProperty("--ratio", String(pair.width / pair.height));
+    this.find(".stage").style.setProperty("--ratio", String(pair.width / pair.height));
     frame.style.setProperty("--widest", `${pair.width * impasto.Viewer.ENLARGED}px`);
     frame.classList.toggle("alone", !content.view);
-    after.alt = `Output: ${impasto.short(content.name)} in the style of ${impasto.short(this.find("h2 .style").textContent)}`;
+    after.alt = `Output: ${impasto.short(content.name)} in the style of ${this.find("h2 .style").textContent}`;
     before.alt = `Content: ${impasto.short(content.name)}`;
     after.src = source;
     if (content.view) before.src = content.view;
@@ -114,7 +115,7 @@ impasto.Viewer = class {
     if (style.thumb) painting.querySelector("img").src = style.thumb;
     painting.querySelector("figcaption").textContent = style.name;
     const reason = this.find(".reason");
-    const why = pair.error || pair.problem || (pair.picture && content.problem && `Nothing to compare with: ${content.problem}`);
+    const why = pair.picture && (pair.problem || (content.problem && `Nothing to compare with: ${content.problem}`));
     reason.hidden = !why;
     reason.textContent = why || "";
     const facts = [
