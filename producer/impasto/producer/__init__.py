@@ -9,6 +9,7 @@ with Client() as client:
 from impasto.producer.blends import Blend
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
+from impasto.producer.estimate import Estimate
 from impasto.producer.fetch import Fetched
 from impasto.producer.gallery import Gallery
 from impasto.producer.masks import Masked
@@ -30,6 +31,7 @@ __all__ = [
     "Client",
     "DeadLetter",
     "Deployment",
+    "Estimate",
     "Failure",
     "Fetched",
     "Gallery",

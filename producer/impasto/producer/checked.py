@@ -13,12 +13,13 @@ _Ref = TypeVar("_Ref", bound=StyleRef, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A candidate that is a picture, where it lies in the end."""
+    """A candidate that is a picture, where it lies in the end; `size_px` is (width, height), upright."""
 
     name: str
     uri: str
     sha256: str
     size_bytes: int
+    size_px: tuple[int, int]
 
     def ref(self, slug: str | None = None) -> InputRef:
         """`slug` matters where the input names outputs."""
@@ -37,6 +38,10 @@ class Checked(Protocol[_Ref]):
     @property
     def identity(self) -> object: ...
 
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """(width, height) of what is one picture."""
+
     def ref(self, slugs: SlugSet) -> _Ref:
         """As a list of the batch has it, under a slug of its own."""
 
@@ -51,6 +56,10 @@ class CheckedContent:
     @property
     def identity(self) -> object:
         return self.picture.sha256, None if self.mask is None else self.mask.sha256
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        return self.picture.size_px
 
     def ref(self, slugs: SlugSet) -> Content:
         mask = None if self.mask is None else self.mask.ref()
@@ -67,6 +76,10 @@ class CheckedStyle:
     def identity(self) -> object:
         return self.picture.sha256
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        return self.picture.size_px
+
     def ref(self, slugs: SlugSet) -> InputRef:
         return self.picture.ref(slugs.give(self.picture.name))
 
@@ -81,6 +94,10 @@ class CheckedBlend:
     @property
     def identity(self) -> object:
         return tuple((painting.sha256, weight) for painting, weight in self.paintings)
+
+    @property
+    def size_px(self) -> None:
+        return None
 
     def ref(self, slugs: SlugSet) -> BlendRef:
         paintings = (Painting(**dict(kept.ref()), weight=weight) for kept, weight in self.paintings)

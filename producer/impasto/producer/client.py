@@ -12,12 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from impasto.producer import estimate as estimating
 from impasto.producer import fetch as fetching
 from impasto.producer import purge as purging
 from impasto.producer import recover as recovering
 from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
+from impasto.producer.estimate import Estimate
 from impasto.producer.fetch import Fetched
 from impasto.producer.gallery import Gallery, build_gallery
 from impasto.producer.manifest import ManifestFormat, read_manifest
@@ -35,7 +37,12 @@ from impasto.producer.request import (
     make_settings,
 )
 from impasto.producer.schedules.hours import taken_over
-from impasto.producer.submit_manifest import ManifestSubmission, check_manifest, submit_manifest
+from impasto.producer.submit_manifest import (
+    ManifestSubmission,
+    check_manifest,
+    submit_manifest,
+    survey_manifest,
+)
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
@@ -107,6 +114,8 @@ class Client:
         pairs: Pairs = "product",
         token: str | None = None,
         strict: bool = False,
+        again: bool = False,
+        recheck: bool = False,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Submission:
@@ -117,8 +126,12 @@ class Client:
         several paintings. `masks` are sources too: a mask, white where the style applies, belongs to the
         content of the same name and folder; `Masked` names one content with its mask. `settings` are fields
         that replace the preset's, or whole settings; the preset is `gallery` unless named. The same `token`
-        within 30 days is the same batch: nothing is then uploaded, and `created` is False. `priority`: 0
-        (served first) to 9.
+        within 30 days is the same batch: nothing is then uploaded, and `created` is False. Without a token
+        the same inputs under the same settings and name are the same batch for a day, unless it was
+        cancelled; `again` makes a new one. `priority`: 0 (served first) to 9.
+
+        A file that was read before and has not changed since is not read again, but for an upload; `recheck`
+        reads it all the same.
 
         A bad input is in `rejected` and the rest goes on: without its blend if it is a painting of one,
         without its content if it is a mask. With `strict`, or when nothing is left, nothing is submitted and
@@ -135,6 +148,8 @@ class Client:
             pairs=pairs,
             token=token,
             strict=strict,
+            again=again,
+            recheck=recheck,
         )
         if dry_run:
             store = open_deployment_store(self.deployment)
@@ -153,6 +168,8 @@ class Client:
         priority: int = 5,
         token: str | None = None,
         strict: bool = False,
+        again: bool = False,
+        recheck: bool = False,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ManifestSubmission:
@@ -164,8 +181,9 @@ class Client:
         given here; rows of equal settings become one batch each, `name-1`, `name-2`, …
 
         Nothing is opened before every row was checked. The same manifest on unchanged files is the same
-        batches within 30 days; `token` replaces what tells so. A senseless row refuses all: SubmissionRefused
-        names each by line and column. Bad inputs, `strict` and `dry_run` are as of `submit`.
+        batches within 30 days; `token` replaces what tells so, and `again` makes new ones. A senseless row
+        refuses all: SubmissionRefused names each by line and column. Bad inputs, `strict`, `recheck` and
+        `dry_run` are as of `submit`.
         """
         request = ManifestRequest(
             read_manifest(manifest, format),
@@ -176,11 +194,74 @@ class Client:
             priority=priority,
             token=token,
             strict=strict,
+            again=again,
+            recheck=recheck,
         )
         if dry_run:
             store = open_deployment_store(self.deployment)
             return check_manifest(request, self.deployment, store, on_progress)
         return submit_manifest(request, self.connection, on_progress)
+
+    def estimate(
+        self,
+        contents: ContentSources,
+        styles: StyleSources,
+        *,
+        masks: Sources = (),
+        preset: str | None = None,
+        settings: StyleSettings | Mapping[str, Any] | None = None,
+        pairs: Pairs = "product",
+        strict: bool = False,
+        workers: int | None = None,
+        price_per_hour: float | None = None,
+        recheck: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Estimate:
+        """What such a submission would come to: inputs are checked as `submit` does, nothing is uploaded.
+
+        By what was measured on results in the store; `workers` are those that live now unless given, and the
+        price of an hour of one that of the deployment. What can't be asked is None, and `notes` say why.
+        Raises as `submit` does of its inputs and settings.
+        """
+        request = Request(
+            contents=as_sources(contents),
+            styles=as_sources(styles),
+            masks=as_sources(masks),
+            settings=make_settings(self.deployment, settings, preset),
+            pairs=pairs,
+            strict=strict,
+            recheck=recheck,
+        )
+        asked = estimating.Asked(self.deployment, self._connection_if_any, workers, price_per_hour)
+        submission, matrix = submitting.survey(
+            request, self.deployment, asked.store, on_progress, compare=True
+        )
+        return asked.estimate([matrix], (submission,), submission.rejected, submission.tally)
+
+    def estimate_manifest(
+        self,
+        manifest: str | Path,
+        *,
+        format: ManifestFormat | None = None,
+        preset: str | None = None,
+        settings: StyleSettings | Mapping[str, Any] | None = None,
+        strict: bool = False,
+        workers: int | None = None,
+        price_per_hour: float | None = None,
+        recheck: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Estimate:
+        """The same of a manifest's rows, all batches together. Raises as `submit_manifest`."""
+        request = ManifestRequest(
+            read_manifest(manifest, format), preset=preset, settings=settings, strict=strict, recheck=recheck
+        )
+        asked = estimating.Asked(self.deployment, self._connection_if_any, workers, price_per_hour)
+        made, matrices = survey_manifest(request, self.deployment, asked.store, on_progress, compare=True)
+        return asked.estimate(matrices, made.submissions, made.rejected, made.tally)
+
+    def _connection_if_any(self) -> Connection:
+        self.connection.ledger.ping()
+        return self.connection
 
     def batches(self, limit: int | None = None) -> list[BatchStatus]:
         """All batches, newest first, at most `limit`."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 
 from impasto.producer.blends import BlendCandidate, StyleCandidate, of_blend
 from impasto.producer.checked import Checked, CheckedBlend, CheckedContent, CheckedStyle, Kept
+from impasto.producer.known_files import FileState, KnownFile, KnownFiles
 from impasto.producer.masks import without_content
+from impasto.producer.parallel import each
 from impasto.producer.sources import RAW_EXTENSIONS, Candidate, Rejected, extension_of, rejection
+from impasto.producer.uploads import Uploads
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadPicture, Permanent
+from impasto.shared.errors import BadPicture, ImpastoError, Permanent, StoreRefused
 from impasto.shared.jobs import Content, InputRef, StyleRef
 from impasto.shared.layout import InputList, input_key
 from impasto.shared.names import SlugSet
@@ -26,6 +29,7 @@ from impasto.shared.store.inputs import InputReader
 
 _UPLOADS: Final = 8
 _DECODES: Final = min(4, os.cpu_count() or 1)
+_KNOWN_FILES: Final = Path("cache") / "inputs-1.sqlite"
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,11 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class _Opened:
-    """A candidate that is a picture, with its bytes."""
+    """A candidate that is a picture, with its bytes unless they were known without reading."""
 
     candidate: Candidate
-    data: bytes
+    data: bytes | None
+    size_bytes: int
     sha256: str
     format: PictureFormat
     size_px: tuple[int, int]
@@ -60,25 +65,75 @@ class _Opened:
 
 @dataclass
 class Collected(Generic[_Ref]):
-    """One list of a batch. `refs` has None in the place of what was rejected, where places matter (zip)."""
+    """One list of a batch. `refs` has None in the place of what was rejected, where places matter (zip).
+
+    `sizes_px` are the (width, height) of each, None of what is no single picture.
+    """
 
     refs: list[_Ref | None] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     duplicates: int = 0
+    sizes_px: list[tuple[int, int] | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What collecting took: inputs read, inputs known from an earlier reading, and objects put into the store
+    or found there. Before a submission (a dry run, an estimate) `uploaded` are those that would be put.
+
+    `problem` is why the store could not be asked for them.
+    """
+
+    read: int = 0
+    known: int = 0
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    there: int = 0
+    problem: str | None = None
+
+
+class _NotTaken(Exception):
+    """The store refuses an upload, which is no fault of the input."""
+
+    def __init__(self, error: StoreRefused) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Collector:
-    """Brings inputs into a batch. `upload` False only checks them: for a dry run, or a certain refusal."""
+    """Brings inputs into a batch.
+
+    `upload` False only checks them: for a dry run, or a certain refusal. `compare` then looks up which of
+    them are in the store. `recheck` reads every file, whatever is known of it.
+    """
 
     def __init__(
-        self, deployment: Deployment, store: ObjectStore, reader: InputReader, *, upload: bool = True
+        self,
+        deployment: Deployment,
+        store: ObjectStore,
+        reader: InputReader,
+        *,
+        upload: bool = True,
+        compare: bool = False,
+        recheck: bool = False,
     ) -> None:
         self._deployment = deployment
         self._store = store
         self._reader = reader
         self.upload = upload
+        self._compare = compare
+        self._recheck = recheck
+        self._known = KnownFiles(deployment.state / _KNOWN_FILES)
+        self._uploads = Uploads(store)
         # A decoded picture takes many times its file: few of them at a time, however many uploads there are.
         self._decoding = threading.Semaphore(_DECODES)
+        self._counting = threading.Lock()
+        self._tally = Tally()
+
+    @property
+    def tally(self) -> Tally:
+        """So far."""
+        return self._tally
 
     def contents(
         self,
@@ -115,7 +170,7 @@ class Collector:
         return self._checked("contents", candidates, self._check_content, on_progress)
 
     def checked_styles(
-        self, candidates: Sequence[Candidate], *, on_progress: OnProgress | None = None
+        self, candidates: Sequence[StyleCandidate], *, on_progress: OnProgress | None = None
     ) -> Iterator[CheckedStyle | CheckedBlend | Rejected | None]:
         """The same of styles."""
         return self._checked("styles", candidates, self._check_style, on_progress)
@@ -132,17 +187,22 @@ class Collector:
         collected: Collected[_Ref] = Collected()
         slugs = SlugSet()
         seen: set[object] = set()
+        sizes: dict[tuple[int, int], tuple[int, int]] = {}
         for answer in self._checked(stage, candidates, check, on_progress):
             if answer is None or isinstance(answer, Rejected):
                 if answer is not None:
                     collected.rejected.append(answer)
                 if keep_places:
                     collected.refs.append(None)
+                    collected.sizes_px.append(None)
             elif answer.identity in seen and not keep_places:
                 collected.duplicates += 1
             else:
                 seen.add(answer.identity)
                 collected.refs.append(answer.ref(slugs))
+                # A camera's pictures have few sizes: each is kept once.
+                size_px = answer.size_px
+                collected.sizes_px.append(size_px and sizes.setdefault(size_px, size_px))
         return collected
 
     def _checked(
@@ -152,13 +212,21 @@ class Collector:
         check: Callable[[_Source], _Answer | Rejected],
         on_progress: OnProgress | None,
     ) -> Iterator[_Answer | Rejected | None]:
+        def look(candidate: _Source) -> _Answer | Rejected | None:
+            return None if candidate.left_out else check(candidate)
+
         bytes_total = sum(map(_size_bytes, candidates))
         bytes_done = 0
-        for done, (candidate, answer) in enumerate(_each(candidates, check), start=1):
-            bytes_done += _size_bytes(candidate)
-            yield answer
-            if on_progress is not None:
-                on_progress(Progress(stage, done, len(candidates), bytes_done, bytes_total))
+        self._asking_the_store(lambda: self._uploads.expect(len(candidates)))
+        try:
+            with self._known:
+                for done, (candidate, answer) in enumerate(each(look, candidates, threads=_UPLOADS), start=1):
+                    bytes_done += _size_bytes(candidate)
+                    yield answer
+                    if on_progress is not None:
+                        on_progress(Progress(stage, done, len(candidates), bytes_done, bytes_total))
+        except _NotTaken as refusal:
+            raise refusal.error from refusal
 
     def _check_content(self, candidate: Candidate) -> CheckedContent | Rejected:
         try:
@@ -192,16 +260,43 @@ class Collector:
         return CheckedBlend(blend.name, tuple(paintings))
 
     def _open(self, candidate: Candidate, *, mask_of: tuple[int, int] | None = None) -> _Opened:
-        """Read and judged; with `mask_of` as the mask of a content of that (width, height)."""
+        """Read and judged, or known; with `mask_of` as the mask of a content of that (width, height)."""
+        known = self._recognised(candidate, mask_of)
+        if known is not None:
+            self._count(known=1)
+            return known
         with self._decoding:
+            read_at, before = time.time(), _state_of(candidate.path)
             data = self._read(candidate)
+            after = _state_of(candidate.path)
             picture = decode(data, name=candidate.name, max_pixels=self._deployment.max_input_pixels)
             if mask_of is not None:
                 as_mask(picture, name=candidate.name, size=mask_of)
             size_px = (picture.width, picture.height)
             format = FORMATS[picture.format]
             del picture
-        return _Opened(candidate, data, hashlib.sha256(data).hexdigest(), format, size_px)
+        self._count(read=1)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if candidate.path is not None and before is not None and before == after:
+            judged = KnownFile(sha256, format.name, size_px, is_mask=mask_of is not None)
+            self._known.keep(candidate.path, before, read_at, judged)
+        return _Opened(candidate, data, len(data), sha256, format, size_px)
+
+    def _recognised(self, candidate: Candidate, mask_of: tuple[int, int] | None) -> _Opened | None:
+        """What is as it was when it was read before, and within the limits of now."""
+        state = None if self._recheck else _state_of(candidate.path)
+        if candidate.path is None or state is None:
+            return None
+        known = self._known.find(candidate.path, state)
+        if (
+            known is None
+            or known.format not in FORMATS
+            or (mask_of is not None and not (known.is_mask and known.size_px == mask_of))
+            or state.size_bytes > self._deployment.max_input_bytes
+            or known.size_px[0] * known.size_px[1] > self._deployment.max_input_pixels
+        ):
+            return None
+        return _Opened(candidate, None, state.size_bytes, known.sha256, FORMATS[known.format], known.size_px)
 
     def _read(self, candidate: Candidate) -> bytes:
         extension = extension_of(candidate.name)
@@ -225,32 +320,57 @@ class Collector:
         if uri is None:
             key = input_key(opened.sha256, opened.format.extension)
             uri = f"store:{key}"
-            if self.upload:
-                self._put(key, opened.data, opened.format.content_type)
-        return Kept(candidate.called, uri, opened.sha256, len(opened.data))
+            self._asking_the_store(lambda: self._bring(key, opened))
+        return Kept(candidate.called, uri, opened.sha256, opened.size_bytes, opened.size_px)
 
-    def _put(self, key: str, data: bytes, content_type: str) -> None:
-        there = self._store.head(key)
-        if there is None or there.size_bytes != len(data):
-            self._store.put(key, data, content_type=content_type)
+    def _asking_the_store(self, ask: Callable[[], None]) -> None:
+        """Where nothing is uploaded, a store that does not answer is no reason to end."""
+        if self.upload:
+            ask()
+        elif self._compare and self._tally.problem is None:
+            try:
+                ask()
+            except ImpastoError as error:
+                self._count(problem=str(error))
+
+    def _bring(self, key: str, opened: _Opened) -> None:
+        def put() -> None:
+            if not self.upload:
+                return
+            data = self._again(opened) if opened.data is None else opened.data
+            try:
+                self._store.put(key, data, content_type=opened.format.content_type)
+            except StoreRefused as error:
+                raise _NotTaken(error) from error
+
+        match self._uploads.put_once(key, opened.size_bytes, put):
+            case "put":
+                self._count(uploaded=1, uploaded_bytes=opened.size_bytes)
+            case "there":
+                self._count(there=1)
+
+    def _again(self, opened: _Opened) -> bytes:
+        """The bytes of a file that was known without reading. Raises BadPicture when they are others now."""
+        data = self._read(opened.candidate)
+        if hashlib.sha256(data).hexdigest() != opened.sha256:
+            if opened.candidate.path is not None:
+                self._known.forget(opened.candidate.path)
+            raise BadPicture("it changed while it was looked at: submit it again")
+        self._count(read=1, known=-1)
+        return data
+
+    def _count(self, *, problem: str | None = None, **more: int) -> None:
+        with self._counting:
+            counts = {name: getattr(self._tally, name) + count for name, count in more.items()}
+            self._tally = replace(self._tally, **counts, problem=problem or self._tally.problem)
 
 
-def _each(
-    candidates: Iterable[_Source], check: Callable[[_Source], _Answer | Rejected]
-) -> Iterator[tuple[_Source, _Answer | Rejected | None]]:
-    """In order, with a bounded number under way; None for what was left out before."""
-    under_way: deque[tuple[_Source, Future[_Answer | Rejected] | None]] = deque()
-    pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="collect")
+def _state_of(path: Path | None) -> FileState | None:
+    """None for what is no file, or is not there."""
     try:
-        for candidate in candidates:
-            under_way.append((candidate, None if candidate.left_out else pool.submit(check, candidate)))
-            if len(under_way) >= 4 * _UPLOADS:
-                first, future = under_way.popleft()
-                yield first, None if future is None else future.result()
-        for candidate, future in under_way:
-            yield candidate, None if future is None else future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        return None if path is None else FileState.of(path.stat())
+    except OSError:
+        return None
 
 
 def _size_bytes(candidate: StyleCandidate) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from impasto.producer.checked import CheckedBlend, CheckedContent, CheckedStyle
-from impasto.producer.collect import Collector, OnProgress
+from impasto.producer.collect import Collector, OnProgress, Tally
+from impasto.producer.estimate import Matrix
 from impasto.producer.manifest import Manifest, Row, place
 from impasto.producer.request import SubmissionRefused, check_heading, make_settings
 from impasto.producer.sources import Candidate, Rejected, find_single
@@ -46,6 +48,8 @@ class ManifestRequest:
     priority: int = 5
     token: str | None = None
     strict: bool = False
+    again: bool = False
+    recheck: bool = False
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.token, self.priority)
@@ -86,6 +90,11 @@ class GroupLists:
         slugs = SlugSet()
         return (style.ref(slugs) for _, style in self.pairs)
 
+    def matrix(self, settings: StyleSettings) -> Matrix:
+        """The batch that it would be."""
+        sizes_px = [content.size_px for content, _ in self.pairs]
+        return Matrix(settings, [*self.contents()], sizes_px, [*self.styles()], zipped=True)
+
 
 class Plan:
     """From rows to groups and single inputs, and from those to each batch's lists."""
@@ -102,6 +111,7 @@ class Plan:
         self._content_places: dict[tuple[str, str | None, str | None], int | Rejected] = {}
         self._style_places: dict[str, int | Rejected] = {}
         self.rejected: tuple[Rejected, ...] = ()
+        self.tally = Tally()
         self.groups = self._group()
 
     def _group(self) -> list[Group]:
@@ -200,7 +210,9 @@ class Plan:
     def _name_groups(self, groups: list[Group]) -> None:
         label = self._request.manifest.label
         name = self._request.name or printable(os.path.splitext(os.path.basename(label))[0])[:_NAME]  # noqa: PTH119, PTH122
-        token = self._request.token or self._own_token(groups)
+        token = self._request.token
+        if token is None:
+            token = f"again {uuid.uuid4().hex}" if self._request.again else self._own_token(groups)
         for number, group in enumerate(groups, start=1):
             one_of_many = len(groups) > 1
             group.name = f"{name}-{number}" if one_of_many else name
@@ -221,7 +233,9 @@ class Plan:
             add([source, *_state_of(found)])
         return f"manifest {digest.hexdigest()}"
 
-    def collect(self, on_progress: OnProgress | None, *, upload: bool) -> list[GroupLists]:
+    def collect(
+        self, on_progress: OnProgress | None, *, upload: bool, compare: bool = False
+    ) -> list[GroupLists]:
         """Each group's lists, checked; those of a group of which nothing is left are empty."""
         request, inputs = self._request, self._inputs
         early = _distinct(
@@ -234,7 +248,12 @@ class Plan:
         refuse_if_empty("content", inputs.contents, early)
         refuse_if_empty("style", inputs.styles, early)
         collector = Collector(
-            self._deployment, self._store, self._reader, upload=upload and not (request.strict and early)
+            self._deployment,
+            self._store,
+            self._reader,
+            upload=upload and not (request.strict and early),
+            compare=compare,
+            recheck=request.recheck,
         )
         styles: list[_Style | Rejected | None] = []
         for style in collector.checked_styles(inputs.styles, on_progress=on_progress):
@@ -246,6 +265,7 @@ class Plan:
             contents.append(content)
             if request.strict and isinstance(content, Rejected):
                 collector.upload = False
+        self.tally = collector.tally
         lists = [_lists(group, contents, styles) for group in self.groups]
         self.rejected = _distinct(rejected for one in lists for rejected in one.rejected)
         refuse_if_empty("pair", [one for one in lists if one.pairs], self.rejected)

@@ -7,11 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from impasto.producer.blends import Blend
+from impasto.producer.collect import Tally
 from impasto.producer.kinds import Kind
 from impasto.producer.masks import Masked
 from impasto.producer.sources import Rejected
@@ -34,7 +36,8 @@ class Submission:
 
     `duplicates` counts inputs with the same bytes as another, `skipped` files in folders that are no
     pictures and `skipped_kinds` these by what they are, `masks` contents that have one; none is known (0) of
-    a batch that an earlier submission with the same token made.
+    a batch that an earlier submission with the same token made. `tally` is what reading and uploading took.
+    `earlier_at` is when the batch was made that was there already.
     """
 
     batch: str | None
@@ -47,6 +50,8 @@ class Submission:
     skipped: int = 0
     masks: int = 0
     skipped_kinds: Mapping[Kind, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    earlier_at: datetime | None = None
 
 
 class SubmissionRefused(NothingToSubmit):
@@ -74,6 +79,8 @@ class Request:
     pairs: Pairs = "product"
     token: str | None = None
     strict: bool = False
+    again: bool = False
+    recheck: bool = False
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.token, self.priority)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.producer.blends import find_styles
-from impasto.producer.collect import Collected, Collector, OnProgress
+from impasto.producer.collect import Collected, Collector, OnProgress, Tally
 from impasto.producer.connection import Connection
+from impasto.producer.estimate import Matrix
 from impasto.producer.kinds import Kind
 from impasto.producer.masks import find_contents
 from impasto.producer.opening import make_spec, open_batch
+from impasto.producer.own_token import identity, token_or_batch
 from impasto.producer.request import Request, Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
 from impasto.shared.deployment import Deployment
@@ -23,37 +25,54 @@ from impasto.shared.store.inputs import InputReader
 @dataclass(frozen=True)
 class _Lists:
     contents: list[Content]
+    sizes_px: list[tuple[int, int]]
     styles: list[StyleRef]
     rejected: tuple[Rejected, ...]
     duplicates: int
     kinds: Counter[Kind]
+    tally: Tally
 
-    @property
-    def masks(self) -> int:
-        return sum(content.mask is not None for content in self.contents)
+    def told(self, submission: Submission) -> Submission:
+        """The submission with what is known of its inputs."""
+        return replace(
+            submission,
+            rejected=self.rejected,
+            duplicates=self.duplicates,
+            skipped=self.kinds.total(),
+            masks=sum(content.mask is not None for content in self.contents),
+            skipped_kinds=dict(self.kinds),
+            tally=self.tally,
+        )
 
 
 def check_only(
     request: Request, deployment: Deployment, store: ObjectStore, on_progress: OnProgress | None
 ) -> Submission:
     """Everything but the submission: finds and checks all inputs, uploads and opens nothing."""
-    lists = _collect(request, deployment, store, on_progress, upload=False)
-    return Submission(
-        None,
-        _count(request, lists),
-        len(lists.contents),
-        len(lists.styles),
-        lists.rejected,
-        False,
-        lists.duplicates,
-        lists.kinds.total(),
-        lists.masks,
-        dict(lists.kinds),
-    )
+    return survey(request, deployment, store, on_progress)[0]
+
+
+def survey(
+    request: Request,
+    deployment: Deployment,
+    store: ObjectStore,
+    on_progress: OnProgress | None,
+    *,
+    compare: bool = False,
+) -> tuple[Submission, Matrix]:
+    """The same, and the batch that would be; with `compare` also which inputs the store has."""
+    lists = _collect(request, deployment, store, on_progress, upload=False, compare=compare)
+    contents, styles = len(lists.contents), len(lists.styles)
+    zipped = request.pairs == "zip"
+    matrix = Matrix(request.settings, lists.contents, lists.sizes_px, lists.styles, zipped)
+    return lists.told(Submission(None, matrix.pairs, contents, styles, (), False)), matrix
 
 
 def submit(request: Request, connection: Connection, on_progress: OnProgress | None) -> Submission:
-    """Check, upload, write the batch's files, open it in the ledger, put its first window on the queue."""
+    """Check, upload, write the batch's files, open it in the ledger, put its first window on the queue.
+
+    Without a token it has one of its own, that whoever submits the same again within a day has too.
+    """
     # Hours of upload would be lost on a Redis or a bucket that isn't there.
     connection.check()
     if request.token is not None:
@@ -61,6 +80,11 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
         if earlier is not None:
             return earlier_submission(connection, earlier, ())
     lists = _collect(request, connection.deployment, connection.store, on_progress, upload=True)
+    token = request.token
+    if token is None and not request.again:
+        token, earlier = token_or_batch(connection.ledger, identity(request, lists.contents, lists.styles))
+        if earlier is not None:
+            return lists.told(earlier_submission(connection, earlier, ()))
     spec = make_spec(
         connection.store,
         request.settings,
@@ -70,30 +94,21 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
         name=request.name,
         owner=request.owner,
         priority=request.priority,
-        token=request.token,
+        token=token,
     )
     connection.batches.write(spec, lists.contents, lists.styles)
     batch = open_batch(connection, spec)
     if batch != spec.batch:
         return earlier_submission(connection, batch, lists.rejected)
-    return Submission(
-        spec.batch,
-        spec.total,
-        spec.contents,
-        spec.styles,
-        lists.rejected,
-        True,
-        lists.duplicates,
-        lists.kinds.total(),
-        lists.masks,
-        dict(lists.kinds),
-    )
+    return lists.told(Submission(spec.batch, spec.total, spec.contents, spec.styles, (), True))
 
 
 def earlier_submission(connection: Connection, batch: str, rejected: tuple[Rejected, ...]) -> Submission:
     """The batch that the same token made before."""
     spec = connection.batches.spec(batch)
-    return Submission(batch, spec.total, spec.contents, spec.styles, rejected, False)
+    return Submission(
+        batch, spec.total, spec.contents, spec.styles, rejected, False, earlier_at=spec.created_at
+    )
 
 
 def _collect(
@@ -103,6 +118,7 @@ def _collect(
     on_progress: OnProgress | None,
     *,
     upload: bool,
+    compare: bool = False,
 ) -> _Lists:
     """Both lists, checked. Raises SubmissionRefused when no pair is left, and in strict for any rejection."""
     reader = InputReader(
@@ -116,7 +132,7 @@ def _collect(
     zipped = request.pairs == "zip"
     if zipped:
         _same_length(len(contents.candidates), len(styles.candidates), rejected)
-    collector = Collector(deployment, store, reader, upload=upload)
+    collector = Collector(deployment, store, reader, upload=upload, compare=compare, recheck=request.recheck)
     refuse_if_empty("content", contents.candidates, rejected)
     refuse_if_empty("style", styles.candidates, rejected)
     if request.masks and not any(candidate.mask is not None for candidate in contents.candidates):
@@ -141,13 +157,18 @@ def _collect(
     admit("content", of_contents)
     if zipped:
         kept = [
-            (c, s)
-            for c, s in zip(of_contents.refs, of_styles.refs, strict=True)
+            (c, px, s)
+            for c, px, s in zip(of_contents.refs, of_contents.sizes_px, of_styles.refs, strict=True)
             if c is not None and s is not None
         ]
-        content_refs, style_refs = [c for c, _ in kept], [s for _, s in kept]
+        content_refs, sizes, style_refs = (
+            [c for c, _, _ in kept],
+            [px for _, px, _ in kept],
+            [s for *_, s in kept],
+        )
     else:
         content_refs = [ref for ref in of_contents.refs if ref is not None]
+        sizes = of_contents.sizes_px
         style_refs = [ref for ref in of_styles.refs if ref is not None]
     refuse_if_empty("pair", content_refs, rejected)
     if request.strict and rejected:
@@ -157,10 +178,12 @@ def _collect(
         )
     return _Lists(
         content_refs,
+        [px for px in sizes if px is not None],
         style_refs,
         tuple(rejected),
         of_contents.duplicates + of_styles.duplicates,
         contents.kinds + styles.kinds,
+        collector.tally,
     )
 
 
@@ -184,9 +207,3 @@ def refuse_if_empty(what: str, left: Sequence[object], rejected: Sequence[Reject
 
 def inputs_were(count: int) -> str:
     return f"{count} input was" if count == 1 else f"{count} inputs were"
-
-
-def _count(request: Request, lists: _Lists) -> int:
-    if request.pairs == "zip":
-        return len(lists.contents)
-    return len(lists.contents) * len(lists.styles)

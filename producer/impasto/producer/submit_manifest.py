@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from impasto.producer.collect import OnProgress
+from impasto.producer.collect import OnProgress, Tally
 from impasto.producer.connection import Connection
+from impasto.producer.estimate import Matrix
 from impasto.producer.manifest_plan import GroupLists, ManifestRequest, Plan
 from impasto.producer.opening import make_spec, open_batch
 from impasto.producer.request import Submission
@@ -21,11 +22,12 @@ class ManifestSubmission:
     """What came of a manifest: a submission for each settings of its rows, in the order of their first rows.
 
     `rejected` are the inputs that are no pictures, each once; the submissions' own are those of their rows.
-    Their `duplicates` are rows that said what an earlier one had said.
+    Their `duplicates` are rows that said what an earlier one had said. `tally` is of the inputs of all.
     """
 
     submissions: tuple[Submission, ...]
     rejected: tuple[Rejected, ...]
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def pairs(self) -> int:
@@ -41,10 +43,27 @@ def check_manifest(
     request: ManifestRequest, deployment: Deployment, store: ObjectStore, on_progress: OnProgress | None
 ) -> ManifestSubmission:
     """Everything but the submission: finds and checks all inputs, uploads and opens nothing."""
+    return survey_manifest(request, deployment, store, on_progress)[0]
+
+
+def survey_manifest(
+    request: ManifestRequest,
+    deployment: Deployment,
+    store: ObjectStore,
+    on_progress: OnProgress | None,
+    *,
+    compare: bool = False,
+) -> tuple[ManifestSubmission, list[Matrix]]:
+    """The same, and the batches that would be; with `compare` also which inputs the store has."""
     plan = Plan(request, deployment, store)
-    lists = plan.collect(on_progress, upload=False)
+    lists = plan.collect(on_progress, upload=False, compare=compare)
     made = tuple(_submission(None, group_lists, created=False) for group_lists in lists if group_lists.pairs)
-    return ManifestSubmission(made, plan.rejected)
+    matrices = [
+        group_lists.matrix(group.settings)
+        for group, group_lists in zip(plan.groups, lists, strict=True)
+        if group_lists.pairs
+    ]
+    return ManifestSubmission(made, plan.rejected, plan.tally), matrices
 
 
 def submit_manifest(
@@ -92,7 +111,7 @@ def submit_manifest(
             if opened == spec.batch
             else earlier_submission(connection, opened, group_lists.rejected)
         )
-    return ManifestSubmission(tuple(made), plan.rejected)
+    return ManifestSubmission(tuple(made), plan.rejected, plan.tally)
 
 
 def _submission(batch: str | None, lists: GroupLists, *, created: bool) -> Submission:

@@ -111,11 +111,13 @@ def test_nothing_is_submitted_when_a_list_is_empty(
     assert (client.batches(), store_keys(client)) == ([], [])
 
 
-def test_a_dry_run_needs_no_server_and_leaves_nothing(tmp_path: Path, photos: Path, paintings: Path) -> None:
+def test_a_dry_run_needs_no_server_and_leaves_only_what_it_knows_of_files(
+    tmp_path: Path, photos: Path, paintings: Path
+) -> None:
     with Client(Deployment(state=tmp_path / "none")) as client:
         submission = client.submit(photos, paintings, dry_run=True)
         assert (submission.batch, submission.pairs) == (None, 6)
-    assert not (tmp_path / "none").exists()
+    assert [path.name for path in (tmp_path / "none").iterdir()] == ["cache"]
 
 
 def test_the_same_token_is_the_same_batch_and_nothing_is_read_again(

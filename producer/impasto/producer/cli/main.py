@@ -19,6 +19,7 @@ from impasto.producer.cli import (
     control,
     deadletters,
     doctor,
+    estimate,
     failures,
     fetch,
     gallery,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command(cls=submit.ManyValues)(submit.submit)
+app.command(cls=submit.ManyValues)(estimate.estimate)
 app.command()(status.status)
 app.command()(watch.watch)
 app.command()(fetch.fetch)

@@ -33,4 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, one an
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors: no notes, no progress.")
 ]
+RecheckOption = Annotated[
+    bool, typer.Option("--recheck", help="Read every file again, also those that have not changed since.")
+]
 NoProgressOption = Annotated[bool, typer.Option("--no-progress", help="No progress bars or lines.")]

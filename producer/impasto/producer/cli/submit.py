@@ -11,12 +11,26 @@ from typer.core import TyperCommand
 
 from impasto.producer.cli.answers import as_json
 from impasto.producer.cli.blends import parse_blends
-from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
-from impasto.producer.cli.screen import Screen, counted, interruptible
+from impasto.producer.cli.estimates import estimated, tell_estimate
+from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption, RecheckOption
+from impasto.producer.cli.screen import Screen, interruptible
+from impasto.producer.cli.submissions import (
+    ago,
+    matrix,
+    name_rejected,
+    note_left_out,
+    note_uploads,
+    rejected_fields,
+    submission_fields,
+)
 from impasto.producer.cli.watch import follow
-from impasto.producer.kinds import KINDS
-from impasto.producer.request import DEFAULT_PRESET, Submission, SubmissionRefused, setting_value
-from impasto.producer.sources import Rejected
+from impasto.producer.request import (
+    DEFAULT_PRESET,
+    Submission,
+    SubmissionRefused,
+    check_heading,
+    setting_value,
+)
 from impasto.shared.errors import BadSettings
 from impasto.shared.settings import PRESETS
 
@@ -137,8 +151,12 @@ def submit(
         str | None, typer.Option(help="The same token again (within 30 days) is the same batch.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Submit nothing if any input is bad.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new batch, even if the same was submitted within a day.")
+    ] = False,
+    recheck: RecheckOption = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and count everything, submit nothing.")
+        bool, typer.Option("--dry-run", help="Check, count and estimate everything, submit nothing.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Stay until the batch is over, and end as it does.")
@@ -157,17 +175,9 @@ def submit(
     """
     from impasto.producer.client import Client
 
-    if manifest is not None:
-        if contents or styles or blend or masks or pairs != "product":
-            raise typer.BadParameter(
-                "a manifest has its own contents, styles, masks and pairs: give --manifest alone, or none"
-            )
-    elif manifest_format is not None:
-        raise typer.BadParameter("--manifest-format is of a --manifest, and none is given")
-    elif not contents:
-        raise typer.BadParameter("give --contents, or a --manifest")
-    elif not styles and not blend:
-        raise typer.BadParameter("give --styles, or --blend, or both")
+    check_sources(
+        manifest, manifest_format, contents or (), [*(styles or ()), *(blend or ())], masks or (), pairs
+    )
     blends = parse_blends(blend or ())
     settings = parse_settings(size, steps, set_ or (), preview=preview)
     screen = Screen(quiet=quiet, progress=not no_progress)
@@ -176,7 +186,25 @@ def submit(
         try:
             with interruptible(stands), screen.transfer() as on_progress:
                 submissions: tuple[Submission, ...]
-                if manifest is not None:
+                estimate = None
+                if dry_run:
+                    check_heading(name, token, priority)
+                    estimate = estimated(
+                        client,
+                        manifest,
+                        manifest_format,
+                        contents or (),
+                        [*(styles or ()), *blends],
+                        masks or (),
+                        preset=preset,
+                        settings=settings,
+                        pairs=pairs,
+                        strict=strict,
+                        recheck=recheck,
+                        on_progress=on_progress,
+                    )
+                    submissions, rejected = estimate.submissions, estimate.rejected
+                elif manifest is not None:
                     made = client.submit_manifest(
                         manifest,
                         format=manifest_format,
@@ -187,7 +215,8 @@ def submit(
                         priority=priority,
                         token=token,
                         strict=strict,
-                        dry_run=dry_run,
+                        again=again,
+                        recheck=recheck,
                         on_progress=on_progress,
                     )
                     submissions, rejected = made.submissions, made.rejected
@@ -204,18 +233,24 @@ def submit(
                         pairs=pairs,
                         token=token,
                         strict=strict,
-                        dry_run=dry_run,
+                        again=again,
+                        recheck=recheck,
                         on_progress=on_progress,
                     )
                     submissions, rejected = (submission,), submission.rejected
         except SubmissionRefused as error:
-            _name_rejected(screen, error.rejected)
+            name_rejected(screen, error.rejected)
             if json_:
-                as_json({"batch": None, "pairs": 0, "rejected": _rejected_fields(error.rejected)})
+                as_json({"batch": None, "pairs": 0, "rejected": rejected_fields(error.rejected)})
             raise
-        _name_rejected(screen, rejected)
+        name_rejected(screen, rejected)
         for submission in submissions:
-            _answer(submission, screen, as_json_=json_, dry_run=dry_run, of_rows=manifest is not None)
+            note_left_out(screen, submission, of_rows=manifest is not None)
+        if estimate is not None:
+            tell_estimate(estimate, screen, as_json_=json_)
+            return
+        for submission in submissions:
+            _answer(submission, screen, as_json_=json_, token=token)
         batches = [submission.batch for submission in submissions if submission.batch is not None]
         if (watch or wait) and batches:
             following = Screen(quiet=quiet, progress=not (no_progress or wait))
@@ -228,6 +263,28 @@ def submit(
                 screen.note("no worker is alive: it waits until one is (impasto up, or impasto worker)")
             for batch in batches:
                 screen.note(f"watch it: impasto watch {batch}")
+
+
+def check_sources(
+    manifest: str | None,
+    manifest_format: str | None,
+    contents: Sequence[str],
+    styles: Sequence[str],
+    masks: Sequence[str],
+    pairs: str,
+) -> None:
+    """Raises BadParameter for a manifest beside lists, and for half of what a batch is made of."""
+    if manifest is not None:
+        if contents or styles or masks or pairs != "product":
+            raise typer.BadParameter(
+                "a manifest has its own contents, styles, masks and pairs: give --manifest alone, or none"
+            )
+    elif manifest_format is not None:
+        raise typer.BadParameter("--manifest-format is of a --manifest, and none is given")
+    elif not contents:
+        raise typer.BadParameter("give --contents, or a --manifest")
+    elif not styles:
+        raise typer.BadParameter("give --styles, or --blend, or both")
 
 
 def parse_settings(
@@ -260,51 +317,14 @@ def _owner() -> str:
         return ""
 
 
-def _answer(submission: Submission, screen: Screen, *, as_json_: bool, dry_run: bool, of_rows: bool) -> None:
-    if submission.duplicates:
-        others = "rows" if of_rows else "inputs"
-        screen.note(f"left out: {counted(submission.duplicates, 'duplicate')} of other {others}")
-    if submission.skipped:
-        files = counted(submission.skipped, "file")
-        screen.note(f"passed over: {files} that can be no picture by the name: {_by_kind(submission)}")
+def _answer(submission: Submission, screen: Screen, *, as_json_: bool, token: str | None) -> None:
+    note_uploads(screen, submission)
     if as_json_:
-        as_json(
-            {
-                "batch": submission.batch,
-                "pairs": submission.pairs,
-                "contents": submission.contents,
-                "styles": submission.styles,
-                "masks": submission.masks,
-                "rejected": _rejected_fields(submission.rejected),
-                "duplicates": submission.duplicates,
-                "skipped": submission.skipped,
-                "skipped_kinds": {kind.replace(" ", "_"): n for kind, n in submission.skipped_kinds.items()},
-                "created": submission.created,
-                "dry_run": dry_run,
-            }
-        )
-        return
-    contents, styles = counted(submission.contents, "content"), counted(submission.styles, "style")
-    masked = f", {submission.masks:,} of them masked" if submission.masks else ""
-    matrix = f"{counted(submission.pairs, 'pair')} ({contents}{masked}, {styles})"
-    if dry_run:
-        typer.echo(f"dry run: {matrix}; nothing was submitted")
+        as_json(submission_fields(submission, dry_run=False))
     elif submission.created:
-        typer.echo(f"{submission.batch}: {matrix}")
+        typer.echo(f"{submission.batch}: {matrix(submission)}")
+    elif token is not None:
+        typer.echo(f"{submission.batch}: {matrix(submission)}, submitted before with this token")
     else:
-        typer.echo(f"{submission.batch}: {matrix}, submitted before with this token")
-
-
-def _by_kind(submission: Submission) -> str:
-    """`3 sidecars, 1 video`."""
-    kinds = submission.skipped_kinds
-    return ", ".join(counted(kinds[kind], kind.removesuffix("s")) for kind in KINDS if kind in kinds)
-
-
-def _name_rejected(screen: Screen, rejected: Sequence[Rejected]) -> None:
-    for one in rejected:
-        screen.warn(f"rejected: {one.input}: {one.error}")
-
-
-def _rejected_fields(rejected: Sequence[Rejected]) -> list[dict[str, str]]:
-    return [{"input": one.input, "error": one.error} for one in rejected]
+        again = "--again makes a new batch"
+        typer.echo(f"{submission.batch}: {matrix(submission)}, the same as {ago(submission)}; {again}")
