@@ -54,7 +54,7 @@ RAW_EXTENSIONS: Final = frozenset(
 )
 """Of cameras' raw files."""
 
-_FOREIGN_EXTENSIONS: Final = frozenset(("heic", "heif", "avif", "jxl", "jp2"))
+_FOREIGN_EXTENSIONS: Final = frozenset(("jxl", "jp2"))
 
 PICTURE_EXTENSIONS: Final = (
     frozenset(extension for format in FORMATS.values() for extension in format.extensions)

@@ -93,14 +93,15 @@ class BatchFiles:
         """The pair as a message. Raises as `spec`, and IndexError outside the batch."""
         spec = self.spec(batch)
         content_place, style_place = spec.indices(pair)
-        content = self.content(batch, content_place)
+        content, style = self.content(batch, content_place), self.style(batch, style_place)
         return PairJob(
             batch=batch,
             pair=pair,
             content=content.picture(),
-            style=self.style(batch, style_place),
+            style=style,
             mask=content.mask,
             settings=spec.settings,
+            output=spec.output(content.slug, content.path, style.slug),
         )
 
     def jobs(self, batch: str) -> Iterator[PairJob]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -29,6 +29,12 @@ from pydantic import (
 
 from impasto.shared.errors import BadMessage, BadSettings
 from impasto.shared.names import is_slug, slugify
+from impasto.shared.output_names import (
+    DEFAULT_OUTPUT_NAMES,
+    OutputNames,
+    check_output_names,
+    problem_of_output_name,
+)
 from impasto.shared.settings import ENGINE_VERSION, StyleSettings
 
 TASK_NAME: Final = "impasto.stylize_pair"
@@ -61,6 +67,28 @@ def _checked_slug(value: str) -> str:
     return value
 
 
+def _checked_folders(value: str) -> str:
+    if value and not all(map(is_slug, value.split("/"))):
+        raise ValueError("must be folders, each as slugify gives them, with slashes between")
+    return value
+
+
+def _checked_output(value: str) -> str:
+    problem = problem_of_output_name(value)
+    if problem is not None:
+        raise ValueError(f"can be no output's name: {problem}")
+    return value
+
+
+def _checked_template(value: str | None) -> str | None:
+    if value is None or value == DEFAULT_OUTPUT_NAMES:
+        return None
+    try:
+        return check_output_names(value)
+    except BadSettings as error:
+        raise ValueError(str(error)) from error
+
+
 class InputRef(BaseModel):
     """One picture, where it lies and what people call it.
 
@@ -91,14 +119,19 @@ class InputRef(BaseModel):
 
 
 class Content(InputRef):
-    """A content as a batch's list has it: with the mask that says where the style applies, if it has one."""
+    """A content as a batch's list has it: with the mask that says where the style applies, if it has one.
+
+    `path`: its folders below its source, where outputs are named by them, each a slug, as `a/b`.
+    """
 
     mask: InputRef | None = None
+    path: Annotated[str, AfterValidator(_checked_folders)] = ""
 
     @model_serializer(mode="wrap")
-    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """An older reader takes the lines that say nothing that it does not know."""
-        return _without_none(handler(self), "mask")
+        fields = _without_none(handler(self), "mask")
+        return fields if self.path else {name: value for name, value in fields.items() if name != "path"}
 
     def picture(self) -> InputRef:
         """The content alone."""
@@ -156,6 +189,11 @@ def _without_none(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names or value is not None}
 
 
+def default_output_name(content_slug: str, style_slug: str) -> str:
+    """What outputs are called when nobody said otherwise."""
+    return f"{content_slug}__{style_slug}"
+
+
 class PairJob(BaseModel):
     """One pair, self-contained: what a worker needs to make one picture. A hint; the ledger is the truth.
 
@@ -174,12 +212,18 @@ class PairJob(BaseModel):
         None, description="a picture of the content's size, white where the style applies"
     )
     settings: WireSettings = StyleSettings()
+    output: Annotated[str, AfterValidator(_checked_output)] | None = Field(
+        None,
+        max_length=900,
+        description="the output's name in its batch, without an extension; slashes make folders; left out: "
+        "content__style",
+    )
     id: str | None = Field(None, max_length=200)
 
     @model_serializer(mode="wrap")
-    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A job that has none is, word for word and by its digest, what it was before there were masks."""
-        return _without_none(handler(self), "mask")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A job that has neither is, word for word and by its digest, what it was before there were any."""
+        return _without_none(handler(self), "mask", "output")
 
     @classmethod
     def from_wire(cls, body: Any) -> Self:
@@ -206,14 +250,15 @@ class PairJob(BaseModel):
 
     @property
     def output_stem(self) -> str:
-        """The output's name within its batch, without an extension; never empty, never with a slash."""
-        return f"{self.content.slug}__{self.style.slug}"
+        """The output's name within its batch, without an extension; slashes are folders. Never empty."""
+        return self.output or default_output_name(self.content.slug, self.style.slug)
 
 
 class BatchSpec(BaseModel):
     """A matrix of pairs under one set of settings: all of a batch but its two lists of inputs.
 
     `pairs` "product": pair i is (contents[i // styles], styles[i % styles]); "zip": content i with style i.
+    `output_names` is the template of output names; None for `{content}__{style}`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -229,6 +274,12 @@ class BatchSpec(BaseModel):
     settings: StyleSettings
     priority: int = Field(5, ge=0, le=9)
     token: str | None = None
+    output_names: Annotated[str | None, AfterValidator(_checked_template)] = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An older worker reads the batch that says nothing that it does not know."""
+        return _without_none(handler(self), "output_names")
 
     @model_validator(mode="after")
     def _zip_needs_equal_lists(self) -> Self:
@@ -249,6 +300,20 @@ class BatchSpec(BaseModel):
         if not 0 <= pair < self.total:
             raise IndexError(f"batch {self.batch} has {self.total} pairs, asked for pair {pair}")
         return (pair, pair) if self.pairs == "zip" else divmod(pair, self.styles)
+
+    def names(self) -> OutputNames | None:
+        """How outputs are named; None by default."""
+        if self.output_names is None:
+            return None
+        date = f"{self.created_at.astimezone(UTC):%Y-%m-%d}"
+        return OutputNames(self.output_names, batch=self.batch, date=date)
+
+    def output(self, content_slug: str, content_path: str, style_slug: str) -> str | None:
+        """The output's name of the pair of these; None by default."""
+        names = self.names()
+        return (
+            None if names is None else names.name(content=content_slug, style=style_slug, path=content_path)
+        )
 
 
 def fingerprint(

@@ -62,7 +62,7 @@ def outputs_prefix(batch: str) -> str:
 
 
 def picture_key(batch: str, stem: str, extension: str) -> str:
-    """A pair's picture; `stem` is `PairJob.output_stem`."""
+    """A pair's picture; `stem` is `PairJob.output_stem`, whose slashes are folders."""
     return f"{outputs_prefix(batch)}{stem}.{extension}"
 
 

@@ -13,15 +13,16 @@ _COUNTER_LIMIT_BYTES: Final = 20
 _SLUG_CHARACTERS: Final = re.compile(r"[\w.\-]+")
 
 
-def slugify(name: str) -> str:
+def slugify(name: str, *, keep_extension: bool = False) -> str:
     """A name's part of an output's name: NFC, letters, digits, dots, dashes and single underscores.
 
     Never empty, at most 100 bytes in UTF-8, never starting with a dot; a name that had to be cut or that
     has nothing left gets a piece of its digest. Two underscores never meet, so that `<content>__<style>` can
-    be read one way only.
+    be read one way only. What looks like a file's extension goes, unless `keep_extension`.
     """
     stem = PurePosixPath(name.replace("\\", "/")).name or name
-    stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", stem)
+    if not keep_extension:
+        stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", stem)
     stem = unicodedata.normalize("NFC", stem)
     stem = re.sub(r"[^\w.\-]+", "_", stem)
     stem = re.sub(r"_{2,}", "_", re.sub(r"\.{2,}", ".", stem)).strip("._-")

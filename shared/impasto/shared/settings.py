@@ -6,7 +6,15 @@ import hashlib
 import json
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from impasto.shared.errors import BadSettings
@@ -15,7 +23,10 @@ from impasto.shared.layers import describe_layers, layer_names
 ENGINE_VERSION: Final = "2"
 """Raised whenever the same settings would give other pixels; part of every fingerprint."""
 
-OutputFormat = Literal["png", "jpeg", "webp", "tiff"]
+OutputFormat = Literal["png", "jpeg", "webp", "tiff", "avif"]
+ExifChoice = Literal["safe", "all", "strip"]
+
+_LATER_DEFAULTS: Final = (("exif", "safe"),)
 
 
 class StyleSettings(BaseModel):
@@ -97,7 +108,12 @@ class StyleSettings(BaseModel):
     )
 
     format: OutputFormat = "png"
-    quality: int = Field(95, ge=1, le=100, description="of JPEG and WebP")
+    quality: int = Field(95, ge=1, le=100, description="of JPEG, WebP and AVIF")
+    exif: ExifChoice = Field(
+        "safe",
+        description="what the result keeps of the photograph's EXIF data: safe: time, credit, camera and "
+        "exposure; all: also the place, serial numbers and maker notes; strip: nothing",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -115,6 +131,14 @@ class StyleSettings(BaseModel):
         if self.coarsest_px is not None and self.coarse_steps == 0:
             raise ValueError("coarsest_px needs coarse_steps of at least 1")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are told only where they say something: digests are what they were before
+        there were any, so that what was made then is known, and an older worker reads what asks nothing new.
+        """
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if (name, value) not in _LATER_DEFAULTS}
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ def gradient(mode: str = "RGB") -> Image.Image:
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, FORMATS[format].pillow_name if format in FORMATS else format, **options)
     return buffer.getvalue()
 
 
@@ -64,7 +65,7 @@ def test_what_is_kept_without_loss_is_decoded_without_loss(format: str) -> None:
     assert (picture.alpha, picture.notes) == (None, ())
 
 
-@pytest.mark.parametrize("format", ["jpeg", "gif"])
+@pytest.mark.parametrize("format", ["jpeg", "gif", "avif", "heic"])
 def test_what_is_kept_with_loss_is_decoded_nearly(format: str) -> None:
     picture = opened(saved(gradient(), format))
     difference = np.abs(np.asarray(picture.rgb, dtype=int) - np.asarray(gradient(), dtype=int))
@@ -72,7 +73,7 @@ def test_what_is_kept_with_loss_is_decoded_nearly(format: str) -> None:
     assert difference.mean() < 6
 
 
-@pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp", "jpeg", "gif"])
+@pytest.mark.parametrize("format", list(FORMATS))
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
 def test_a_picture_cut_short_is_refused_by_name(format: str, part: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8))
@@ -90,8 +91,10 @@ def test_a_picture_cut_short_is_refused_by_name(format: str, part: float) -> Non
         (b"\xff\xd8\xff", "no picture"),
         (b"\x89PNG\r\n\x1a\n", "no picture"),
         (b"%PDF-1.7\n", "a PDF"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00", "a HEIC"),
-        (b"\x00\x00\x00\x18ftypavif\x00\x00", "an AVIF"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00", "HEIC is damaged"),
+        (b"\x00\x00\x00\x18ftypavif\x00\x00", "AVIF is damaged"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00", "a film"),
+        (b"\x00\x00\x00\x18ftypcrx \x00\x00", "a camera's raw file"),
         (b"8BPS\x00\x01", "Photoshop"),
         (b"<?xml version='1.0'?>\n<svg xmlns=''/>", "an SVG"),
         (b"<!DOCTYPE html><title>404</title>", "a web page"),
@@ -109,7 +112,7 @@ def test_a_format_outside_the_list_is_refused_though_pillow_reads_it(format: str
         opened(saved(gradient(), format), "cat.png")
 
 
-@pytest.mark.parametrize("format", ["png", "jpeg", "tiff", "gif"])
+@pytest.mark.parametrize("format", ["png", "jpeg", "tiff", "gif", "avif", "heic"])
 def test_too_many_pixels_are_refused_and_just_enough_are_not(format: str) -> None:
     data = saved(gradient(), format)
     assert opened(data, max_pixels=PIXELS).width == WIDTH
@@ -152,6 +155,10 @@ def test_a_message_is_one_line_whatever_the_name(name: str) -> None:
         ("png", "cat.JPG", ("named as JPEG, but it is PNG",)),
         ("jpeg", "cat.jpeg", ()),
         ("jpeg", "cat", ()),
+        ("heic", "IMG_1.JPG", ("named as JPEG, but it is HEIC",)),
+        ("jpeg", "IMG_1.HEIC", ("named as HEIC, but it is JPEG",)),
+        ("avif", "IMG_1.heic", ("named as HEIC, but it is AVIF",)),
+        ("heic", "IMG_1.HIF", ()),
         ("jpeg", "cat.xyz", ()),
     ],
 )
@@ -162,7 +169,15 @@ def test_an_extension_that_lies_is_noted_and_the_content_decides(
     assert (picture.format, picture.notes) == (format, note)
 
 
-@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "tiff"])
+EXACT: dict[str, dict[str, Any]] = {
+    "webp": {"lossless": True},
+    "jpeg": {"quality": 100, "subsampling": 0},
+    "avif": {"quality": 100, "subsampling": "4:4:4"},
+    "heic": {"quality": -1, "chroma": 444},
+}
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "tiff", "avif", "heic"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_stands_upright_whatever_its_orientation(orientation: int, format: str) -> None:
     # Row 0 and column 0 as EXIF 2.32 names them, undone by hand: (transpose, flip x, flip y).
@@ -182,12 +197,69 @@ def test_a_picture_stands_upright_whatever_its_orientation(orientation: int, for
     upright = upright[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    options = {"webp": {"lossless": True}, "jpeg": {"quality": 100, "subsampling": 0}}.get(format, {})
-    picture = opened(saved(gradient(), format, exif=exif, **options))
+    picture = opened(saved(gradient(), format, exif=exif.tobytes(), **EXACT.get(format, {})))
     assert (picture.height, picture.width) == upright.shape[:2]
     assert np.abs(np.asarray(picture.rgb, dtype=int) - upright).max() <= 6
     assert not picture.rgb.getexif()
     assert picture.rgb.info == {}
+
+
+def test_a_heic_is_turned_by_its_boxes_alone_whatever_its_exif_data_say() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    # Given so, the orientation is written into the EXIF data and not into a box.
+    data = saved(gradient(), "heic", exif=exif, **EXACT["heic"])
+    assert pillow_heif.open_heif(data).to_pillow().info["original_orientation"] == 6
+    assert opened(data).rgb.size == (WIDTH, HEIGHT)
+
+
+def test_an_avif_is_turned_by_its_boxes_alone_whatever_its_xmp_says() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    assert opened(saved(gradient(), "avif", xmp=xmp)).rgb.size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("primary", [0, 1, 2])
+def test_of_a_heic_of_several_pictures_the_main_one_is_used(primary: int) -> None:
+    colours = ("#f00", "#0f0", "#00f")
+    pictures = [Image.new("RGB", (16 + 4 * i, 16), colour) for i, colour in enumerate(colours)]
+    picture = opened(
+        saved(pictures[0], "heic", save_all=True, append_images=pictures[1:], primary_index=primary)
+    )
+    assert picture.rgb.size == pictures[primary].size
+    assert np.asarray(picture.rgb)[8, 8].argmax() == primary
+    assert picture.notes == ("several pictures: the main one of 3 is used",)
+
+
+@pytest.mark.parametrize("mode", ["RGB;16", "RGBA;16", "L;16"])
+def test_ten_bits_of_a_heic_are_reduced_and_noted(mode: str) -> None:
+    channels = len(mode) - 3
+    values = np.linspace(0, 65535, WIDTH).round().astype("<u2")
+    pixels = np.broadcast_to(values[None, :, None], (HEIGHT, WIDTH, channels))
+    buffer = io.BytesIO()
+    image = pillow_heif.from_bytes(mode=mode, size=(WIDTH, HEIGHT), data=pixels.tobytes())
+    image.save(buffer, quality=-1, chroma=444)
+    picture = opened(buffer.getvalue())
+    assert np.abs(np.asarray(picture.rgb, dtype=int)[..., 0] - np.linspace(0, 255, WIDTH)).max() <= 2
+    assert (picture.alpha is not None) == (channels == 4)
+    assert picture.notes in (("10 bits a channel reduced to 8",), ("16 bits a channel reduced to 8",))
+
+
+@pytest.mark.parametrize("format", ["avif", "heic"])
+def test_opacity_of_a_phones_formats_is_kept_apart_from_the_colours(format: str) -> None:
+    image = gradient("RGBA")
+    alpha = gradient().getchannel("G")
+    image.putalpha(alpha)
+    picture = opened(saved(image, format, **EXACT[format]))
+    assert picture.alpha is not None
+    assert np.abs(np.asarray(picture.alpha, dtype=int) - np.asarray(alpha, dtype=int)).max() <= 6
+    assert np.abs(np.asarray(picture.rgb, dtype=int) - np.asarray(gradient(), dtype=int)).max() <= 6
+
+
+def test_a_heic_of_wide_colours_without_a_profile_says_that_they_are_approximate() -> None:
+    display_p3 = {"color_primaries": 12, "transfer_characteristics": 13}
+    named = {**display_p3, "matrix_coefficients": 6, "full_range_flag": 1}
+    (note,) = opened(saved(gradient(), "heic", **named)).notes
+    assert "wider than sRGB" in note
 
 
 def test_opacity_is_turned_along_with_the_colours() -> None:
@@ -300,11 +372,11 @@ def _swapped() -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-@pytest.mark.parametrize("format", ["png", "tiff"])
+@pytest.mark.parametrize("format", ["png", "tiff", "avif", "heic"])
 def test_a_profile_with_red_and_blue_exchanged_exchanges_them(mode: str, format: str) -> None:
     image = Image.new("RGB", (16, 16), (250, 120, 10))
     image.paste((200, 200, 200), (0, 0, 8, 16))
-    picture = opened(saved(image.convert(mode), format, icc_profile=_swapped()))
+    picture = opened(saved(image.convert(mode), format, icc_profile=_swapped(), **EXACT.get(format, {})))
     exchanged = np.asarray(picture.rgb, dtype=int)
     found = np.asarray(image.convert(mode).convert("RGB"), dtype=int)[..., ::-1]
     assert np.abs(exchanged - found).max() <= 3
@@ -359,7 +431,7 @@ def test_a_cameras_two_views_are_a_jpeg() -> None:
 
 
 _SEEDS = tuple(
-    saved(gradient("RGBA" if format in ("png", "webp", "tiff") else "RGB"), format, **options)
+    saved(gradient("RGBA" if format in ("png", "webp", "tiff", "avif", "heic") else "RGB"), format, **options)
     for format, options in (
         *((name, {}) for name in FORMATS),
         ("tiff", {"compression": "tiff_lzw"}),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
 
 from impasto.shared.errors import BadPicture, BadSettings
-from impasto.shared.pictures import FORMATS, decode, encode, format_of_name, read_embedded
+from impasto.shared.pictures import FORMATS, Exif, decode, encode, format_of_name, read_embedded
 from impasto.shared.pictures.colour import srgb_profile
 from impasto.shared.settings import OutputFormat
 
@@ -37,7 +37,10 @@ def test_a_picture_can_be_decoded_again(format: OutputFormat) -> None:
     encoded = encode(painting(), format=format, metadata=METADATA)
     decoded = decode(encoded.data, name=f"x.{encoded.extension}", max_pixels=10_000)
     assert (decoded.format, decoded.alpha, decoded.notes) == (format, None, ())
-    assert difference(decoded.rgb, painting()) <= {"png": 0, "tiff": 0, "jpeg": 6, "webp": 12}[format]
+    assert (
+        difference(decoded.rgb, painting())
+        <= {"png": 0, "tiff": 0, "jpeg": 6, "webp": 12, "avif": 12}[format]
+    )
     assert encoded.sha256 == hashlib.sha256(encoded.data).hexdigest()
     assert encoded.notes == ()
 
@@ -50,10 +53,15 @@ def test_content_type_and_extension_are_those_of_the_format(format: OutputFormat
 
 
 def test_the_same_picture_gives_the_same_bytes_at_any_time() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Ann"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2026:05:04 03:02:01"}
+
     def every_format() -> list[bytes]:
         srgb_profile.cache_clear()
+        kept = Exif.parse(exif.tobytes())
         return [
-            encode(painting(), format=format, alpha=alpha, metadata=METADATA).data
+            encode(painting(), format=format, alpha=alpha, metadata=METADATA, exif=kept).data
             for format in WRITTEN
             for alpha in (None, Image.new("L", (48, 32), 99))
         ]
@@ -110,7 +118,7 @@ def test_every_picture_says_that_it_is_srgb(format: OutputFormat) -> None:
     assert profile.profile.profile_description.startswith("sRGB")
 
 
-@pytest.mark.parametrize("format", ["png", "webp", "tiff"])
+@pytest.mark.parametrize("format", ["png", "webp", "tiff", "avif"])
 @pytest.mark.parametrize("size", [(48, 32), (480, 320)])
 def test_opacity_is_kept_at_the_pictures_size(format: OutputFormat, size: tuple[int, int]) -> None:
     alpha = Image.linear_gradient("L").resize(size)
@@ -119,7 +127,7 @@ def test_opacity_is_kept_at_the_pictures_size(format: OutputFormat, size: tuple[
     assert encoded.notes == ()
     assert decoded.alpha is not None
     assert difference(decoded.alpha, alpha.resize((48, 32), Image.Resampling.LANCZOS)) <= 1
-    assert difference(decoded.rgb, painting()) <= (12 if format == "webp" else 0)
+    assert difference(decoded.rgb, painting()) <= (12 if format in ("webp", "avif") else 0)
 
 
 def test_jpeg_lies_on_white_where_it_is_transparent_and_says_so() -> None:
@@ -147,7 +155,7 @@ def test_jpeg_keeps_a_colour_for_each_pixel_from_quality_ninety(quality: int, sa
     assert JpegImagePlugin.get_sampling(image) == sampling
 
 
-@pytest.mark.parametrize("format", ["jpeg", "webp"])
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
 def test_a_higher_quality_takes_more_bytes_and_is_nearer(format: OutputFormat) -> None:
     low, high = (encode(painting(), format=format, quality=quality).data for quality in (30, 95))
     assert len(low) < len(high)
@@ -155,7 +163,7 @@ def test_a_higher_quality_takes_more_bytes_and_is_nearer(format: OutputFormat) -
     assert near < far
 
 
-@pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501)])
+@pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501), ("avif", 16_385)])
 def test_a_side_longer_than_the_format_holds_is_a_bad_setting(format: OutputFormat, side: int) -> None:
     with pytest.raises(BadSettings, match="png or tiff"):
         encode(Image.new("RGB", (side, 8)), format=format)
@@ -165,5 +173,5 @@ def test_more_metadata_than_jpeg_holds_is_a_bad_setting() -> None:
     metadata = {"long": "x" * 70_000}
     with pytest.raises(BadSettings, match="metadata"):
         encode(painting(), format="jpeg", metadata=metadata)
-    for format in ("png", "tiff", "webp"):
+    for format in ("png", "tiff", "webp", "avif"):
         assert read_embedded(encode(painting(), format=format, metadata=metadata).data) == metadata

@@ -101,6 +101,11 @@ def test_a_foreign_producer_may_name_a_preset_and_what_differs() -> None:
         ({"content": "a", "style": "b", "settings": {"stepz": 3}}, "stepz"),
         ({"content": {"uri": "a", "slug": "../../x"}, "style": "b"}, "slug"),
         ({"content": "a", "style": "b", "batch": "../x"}, "batch"),
+        ({"content": "a", "style": "b", "output": "../x"}, "output"),
+        ({"content": "a", "style": "b", "output": "/x"}, "output"),
+        ({"content": "a", "style": "b", "output": "x/"}, "output"),
+        ({"content": "a", "style": "b", "output": "{content}"}, "output"),
+        ({"content": "a", "style": "b", "output": ""}, "output"),
         ({"content": "a", "style": "b", "mask": {"name": "m"}}, "mask"),
         ({"content": "a", "style": {"blend": []}}, "blend"),
         ({"content": "a", "style": {"blend": "b"}}, "blend"),
@@ -151,6 +156,32 @@ def test_without_blend_and_mask_fingerprint_and_wire_are_what_they_were_before_t
     assert list(wire) == ["version", "batch", "pair", "content", "style", "settings", "id"]
     assert list(wire["content"]) == ["uri", "name", "slug", "sha256", "size_bytes"]
     assert wire["content"].keys() == wire["style"].keys()
+
+
+def test_what_asks_nothing_new_is_said_as_it_was_before_there_was_anything_new() -> None:
+    plain = StyleSettings()
+    assert "exif" not in plain.canonical_json()
+    assert StyleSettings.model_validate_json(plain.model_dump_json()) == plain
+    stripped = StyleSettings(exif="strip")
+    assert stripped.digest() != plain.digest()
+    assert StyleSettings.model_validate_json(stripped.model_dump_json()) == stripped
+    assert "output_names" not in json.loads(spec().model_dump_json())
+    assert "output_names" not in json.loads(spec(output_names="{content}__{style}").model_dump_json())
+    assert "path" not in json.loads(Content(uri="a", name="a", slug="a").model_dump_json())
+
+
+def test_a_job_may_say_what_its_output_is_called_and_a_batch_how_all_are() -> None:
+    job = PairJob.from_wire({"content": "s3://a/cat.jpg", "style": "s3://c/d", "output": "2026/Ann's cat"})
+    assert job.output_stem == "2026/Ann's cat"
+    assert PairJob.from_wire(job.to_wire()) == job
+    named = spec(output_names="{date}/{path}/{content}-{style}")
+    assert BatchSpec.model_validate_json(named.model_dump_json()) == named
+    assert named.output("cat", "pets", "night") == "2026-01-01/pets/cat-night"
+    assert spec().output("cat", "pets", "night") is None
+    with pytest.raises(ValidationError, match="contents"):
+        spec(output_names="{contents}")
+    with pytest.raises(ValidationError, match="folders"):
+        Content(uri="a", name="a", slug="a", path="../b")
 
 
 def test_a_blend_and_a_mask_have_the_fingerprint_that_results_in_stores_carry(

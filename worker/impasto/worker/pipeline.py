@@ -113,6 +113,7 @@ class Pipeline:
                 quality=settings.quality,
                 alpha=work.inputs.content.picture.alpha,
                 metadata=work.object_metadata(),
+                exif=work.inputs.content.picture.exif.chosen(settings.exif),
             )
         picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
 

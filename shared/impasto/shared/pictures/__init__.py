@@ -3,6 +3,7 @@
 from impasto.shared.pictures.decode import DecodedPicture, decode
 from impasto.shared.pictures.embedded import read_embedded
 from impasto.shared.pictures.encode import EncodedPicture, encode
+from impasto.shared.pictures.exif import Exif
 from impasto.shared.pictures.formats import FORMATS, MIN_SIDE_PX, PictureFormat, format_of_name
 from impasto.shared.pictures.mask import as_mask
 
@@ -11,6 +12,7 @@ __all__ = [
     "MIN_SIDE_PX",
     "DecodedPicture",
     "EncodedPicture",
+    "Exif",
     "PictureFormat",
     "as_mask",
     "decode",

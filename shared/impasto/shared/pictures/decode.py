@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from impasto.shared.errors import BadPicture
 from impasto.shared.pictures.colour import to_srgb
+from impasto.shared.pictures.exif import Exif
 from impasto.shared.pictures.formats import (
     BY_PILLOW_NAME,
     LABELS,
@@ -17,6 +18,7 @@ from impasto.shared.pictures.formats import (
     PILLOW_NAMES,
     PictureFormat,
     describe_foreign,
+    format_of_boxes,
     format_of_name,
 )
 from impasto.shared.pictures.pillow import quiet_pillow
@@ -33,6 +35,12 @@ _UPRIGHT: Final = {
 }
 """What undoes each EXIF orientation but the first (EXIF 2.32, 4.6.4)."""
 
+_IN_BOXES: Final = ("avif", "heic")
+_AV1_CONFIGURATION: Final = b"av1C"
+_NAMED_COLOURS: Final = b"colrnclx"
+_KNOWN_PRIMARIES: Final = frozenset((1, 2))
+_WIDE_RANGE: Final = frozenset((16, 18))
+
 
 @dataclass(frozen=True)
 class DecodedPicture:
@@ -40,13 +48,15 @@ class DecodedPicture:
 
     `rgb`: mode RGB, 8-bit sRGB, upright, without metadata. `alpha`: mode L of the same size, 255 opaque;
     None where all is. `format`: the name in `FORMATS`. `notes`: what a person should know, such as that
-    only the first of several frames is used.
+    only the first of several frames is used. `exif`: what the file says of the photograph and would be true
+    of a picture made from it, at most 60,000 bytes.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None
     format: str
     notes: tuple[str, ...] = ()
+    exif: Exif = field(default_factory=Exif)
 
     @property
     def width(self) -> int:
@@ -83,6 +93,11 @@ def _opened(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=PILLOW_NAMES)
     except UnidentifiedImageError as error:
+        ours = format_of_boxes(data)
+        if ours is not None:
+            raise BadPicture(
+                f"the {ours.label} is damaged or cut short, or of a kind that is not read"
+            ) from error
         foreign = describe_foreign(data)
         if foreign is not None:
             raise BadPicture(f"this is {foreign}; save it as one of {LABELS}") from error
@@ -90,20 +105,19 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _decoded(image: Image.Image, data: bytes, name: str, max_pixels: int) -> DecodedPicture:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadPicture(
-            f"{width} × {height} px are more than the {max_pixels:,} pixels allowed: "
-            "make it smaller or raise IMPASTO_MAX_INPUT_PIXELS"
-        )
-    if min(width, height) < MIN_SIDE_PX:
-        raise BadPicture(f"{width} × {height} px are too few: each side needs at least {MIN_SIDE_PX}")
-
+    _check_size(image, max_pixels)
     format = BY_PILLOW_NAME[image.format or ""]
     notes = [*_lie(name, format)]
-    if _has_sixteen_bits(image, data):
-        notes.append("16 bits a channel reduced to 8")
+    bits = _bits(image, data)
+    if bits > 8:
+        notes.append(f"{bits} bits a channel reduced to 8")
     image.load()
+    # Of what lies in boxes, the pixels may turn out otherwise than the header said.
+    _check_size(image, max_pixels)
+    exif, exif_notes = _exif(image, data)
+    notes.extend(exif_notes)
+    if format.name in _IN_BOXES and "icc_profile" not in image.info and _is_wide(data):
+        notes.append("its colours are wider than sRGB, and no profile tells how to convert them: approximate")
     rgb, alpha, colour_notes = to_srgb(image)
     notes.extend(note for note in colour_notes if note not in notes)
 
@@ -117,7 +131,18 @@ def _decoded(image: Image.Image, data: bytes, name: str, max_pixels: int) -> Dec
     rgb.info = {}
     if alpha is not None:
         alpha.info = {}
-    return DecodedPicture(rgb, alpha, format.name, tuple(notes))
+    return DecodedPicture(rgb, alpha, format.name, tuple(notes), exif)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadPicture(
+            f"{width} × {height} px are more than the {max_pixels:,} pixels allowed: "
+            "make it smaller or raise IMPASTO_MAX_INPUT_PIXELS"
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise BadPicture(f"{width} × {height} px are too few: each side needs at least {MIN_SIDE_PX}")
 
 
 def _lie(name: str, format: PictureFormat) -> tuple[str, ...]:
@@ -127,19 +152,53 @@ def _lie(name: str, format: PictureFormat) -> tuple[str, ...]:
     return (f"named as {promised.label}, but it is {format.label}",)
 
 
-def _has_sixteen_bits(image: Image.Image, data: bytes) -> bool:
-    """Where Pillow itself cuts 16 bits to 8 without a word."""
+def _bits(image: Image.Image, data: bytes) -> int:
+    """How many a channel has in the file, where Pillow itself cuts them to 8 without a word; else 8."""
     if image.format == "PNG":
-        depth_at = 24  # behind the signature, the chunk's head, width and height
-        return data[depth_at : depth_at + 1] == b"\x10"
+        return data[24]  # behind the signature, the chunk's head, width and height
     if image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, ())
-        return 16 in (bits if isinstance(bits, tuple) else (bits,))
-    return False
+        return 16 if 16 in (bits if isinstance(bits, tuple) else (bits,)) else 8
+    if image.format == "HEIF" and not image.mode.startswith("I"):
+        return int(image.info.get("bit_depth", 8))
+    if image.format == "AVIF":
+        at = data.find(_AV1_CONFIGURATION)
+        # The third byte's flags (AV1 in ISOBMFF, 2.3.3): high_bitdepth, twelve_bit.
+        flags = data[at + len(_AV1_CONFIGURATION) + 2] if 0 <= at < len(data) - 7 else 0
+        return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+    return 8
+
+
+def _is_wide(data: bytes) -> bool:
+    """Whether the colours are named (ISO/IEC 23091-2, 8.1 and 8.2) as others than sRGB's or as of a high
+    dynamic range.
+    """
+    at = data.find(_NAMED_COLOURS) + len(_NAMED_COLOURS)
+    primaries, transfer = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (0, 2))
+    named = _NAMED_COLOURS in data
+    return named and (primaries not in _KNOWN_PRIMARIES or transfer in _WIDE_RANGE)
+
+
+def _exif(image: Image.Image, data: bytes) -> tuple[Exif, tuple[str, ...]]:
+    """What a result may keep of it, and a note when it can't be read."""
+    source = data if image.format == "TIFF" else image.info.get("exif")
+    if not isinstance(source, bytes):
+        return Exif(), ()
+    try:
+        return Exif.parse(source).chosen("all").bounded(), ()
+    except Exception:
+        # Broken EXIF data are no reason to refuse a picture whose pixels are whole.
+        return Exif(), ("its EXIF data are damaged and were left out",)
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 where there is none, or none that can be read."""
+    """1 where there is none, none that can be read, or the picture stands upright already."""
+    if image.format == "HEIF":
+        # Turned by its decoder as its boxes say, which is all that counts (ISO/IEC 23008-12, 6.5.10).
+        return 1
+    if image.format == "AVIF":
+        # Pillow tells by EXIF's orientation what the boxes say. XMP's would be looked at where they say none.
+        image.info.pop("xmp", None)
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -158,4 +217,6 @@ def _frames(image: Image.Image, format: PictureFormat) -> tuple[str, ...]:
         return ()
     if format.name == "tiff":
         return (f"several pages: the first of {count} is used",)
+    if format.name == "heic":
+        return (f"several pictures: the main one of {count} is used",)
     return (f"animated: the first of {count} frames is used",)

@@ -1,4 +1,4 @@
-"""What Impasto writes into its pictures, so that a picture alone tells how it was made."""
+"""What Impasto writes into its pictures, so that a picture alone tells how it was made, and from what."""
 
 from __future__ import annotations
 
@@ -7,39 +7,59 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from impasto.shared.errors import BadPicture
+from impasto.shared.pictures.exif import Exif
 from impasto.shared.pictures.formats import LABELS, PILLOW_NAMES
 from impasto.shared.pictures.pillow import quiet_pillow
+from impasto.shared.pictures.xmp import packet
 
 _MARK: Final = "impasto "
 """Before the JSON, where other programs write descriptions too."""
 
 _PNG_KEYWORD: Final = "impasto"
+_PNG_XMP: Final = "XML:com.adobe.xmp"
+_TIFF_XMP: Final = 700
 
 
-def save_options(format: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What Pillow's `save` needs to write `metadata` into a picture of that format; nothing for none.
-
-    PNG: a text chunk. JPEG: the comment. WebP and TIFF: the image description of EXIF and of TIFF.
+def with_mark(format: str, exif: Exif, metadata: Mapping[str, str]) -> Exif:
+    """The EXIF data of a result: where neither a text chunk nor a comment has them, with `metadata` as the
+    image description. That of the photograph is in the XMP packet in every format.
     """
-    if not metadata:
-        return {}
-    text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"))
+    text = _as_text(metadata)
+    return exif.described(text if text and format not in ("png", "jpeg") else None)
+
+
+def save_options(
+    format: str, metadata: Mapping[str, str], exif: Exif, *, description: str | None
+) -> dict[str, Any]:
+    """What Pillow's `save` needs to write all that into a picture of that format.
+
+    `metadata`: a text chunk of PNG, the comment of JPEG, and elsewhere in `exif`, as `with_mark` gives it.
+    `description`: the photograph's, for XMP. The directories of a TIFF file must be appended to it.
+    """
+    xmp = packet(description)
+    text = _as_text(metadata)
+    if format == "tiff":
+        tags = exif.pointing()
+        tags[_TIFF_XMP] = xmp
+        return {"tiffinfo": tags}
+    options: dict[str, Any] = {"exif": b"Exif\0\0" + exif.to_bytes()} if exif else {}
     if format == "png":
         chunks = PngImagePlugin.PngInfo()
-        chunks.add_text(_PNG_KEYWORD, text)
-        return {"pnginfo": chunks}
-    if format == "jpeg":
-        return {"comment": f"{_MARK}{text}".encode("ascii")}
-    if format == "webp":
-        exif = Image.Exif()
-        exif[ExifTags.Base.ImageDescription] = f"{_MARK}{text}"
-        return {"exif": exif.tobytes()}
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[ExifTags.Base.ImageDescription] = f"{_MARK}{text}"
-    return {"tiffinfo": tags}
+        if text:
+            chunks.add_text(_PNG_KEYWORD, text.removeprefix(_MARK))
+        chunks.add_itxt(_PNG_XMP, xmp.decode())
+        return {"pnginfo": chunks, **options}
+    if format == "jpeg" and text:
+        options["comment"] = text.encode("ascii")
+    return {"xmp": xmp, **options}
+
+
+def _as_text(metadata: Mapping[str, str]) -> str:
+    """ASCII; empty for none."""
+    return f"{_MARK}{json.dumps(dict(metadata), sort_keys=True, separators=(',', ':'))}" if metadata else ""
 
 
 def read_embedded(data: bytes) -> dict[str, str]:

@@ -19,6 +19,12 @@ class PictureFormat:
     content_type: str
     extensions: tuple[str, ...]
     max_side_px: int | None = None
+    called_by_pillow: str | None = None
+
+    @property
+    def pillow_name(self) -> str:
+        """What Pillow calls it."""
+        return self.called_by_pillow or self.name.upper()
 
     @property
     def extension(self) -> str:
@@ -35,14 +41,25 @@ FORMATS: Final[dict[str, PictureFormat]] = {
         PictureFormat("tiff", "TIFF", "image/tiff", ("tif", "tiff")),
         PictureFormat("gif", "GIF", "image/gif", ("gif",)),
         PictureFormat("bmp", "BMP", "image/bmp", ("bmp", "dib")),
+        # As long as libavif, which has a bound for the whole picture too, reads again.
+        PictureFormat("avif", "AVIF", "image/avif", ("avif", "avifs"), 16_384),
+        PictureFormat(
+            "heic",
+            "HEIC",
+            "image/heic",
+            ("heic", "heif", "hif", "heics", "heifs"),
+            called_by_pillow="HEIF",
+        ),
     )
 }
-"""The allow-list, by name. All are read; PNG, JPEG, WebP and TIFF are written."""
+"""The allow-list, by name. All are read; PNG, JPEG, WebP, TIFF and AVIF are written."""
 
-PILLOW_NAMES: Final = tuple(name.upper() for name in FORMATS)
-"""What Pillow may try to open bytes as."""
+PILLOW_NAMES: Final = tuple(format.pillow_name for format in FORMATS.values())
+"""What Pillow may try to open bytes as, in that order: what only says that it is of HEIC's and AVIF's family
+is first looked at as AVIF.
+"""
 
-BY_PILLOW_NAME: Final = {format.name.upper(): format for format in FORMATS.values()} | {
+BY_PILLOW_NAME: Final = {format.pillow_name: format for format in FORMATS.values()} | {
     # A camera's JPEG with a second view or a preview behind the picture: opened as JPEG, then renamed so.
     "MPO": FORMATS["jpeg"]
 }
@@ -63,17 +80,19 @@ _SIGNATURES: Final = (
     (0, b"v/1\x01", "an OpenEXR file"),
     (0, b"#?RADIANCE", "a Radiance file"),
     (0, b"FUJIFILMCCD-RAW", "a camera's raw file"),
-    (4, b"ftypavif", "an AVIF"),
-    (4, b"ftypavis", "an AVIF"),
     (4, b"ftypcrx", "a camera's raw file"),
-    (4, b"ftyphei", "a HEIC"),
-    (4, b"ftyphev", "a HEIC"),
-    (4, b"ftypmif1", "a HEIC"),
     (4, b"ftyp", "a film"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
+
+_BRANDS: Final = {
+    **dict.fromkeys((b"avif", b"avis"), FORMATS["avif"]),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), FORMATS["heic"]),
+    **dict.fromkeys((b"hevm", b"hevs", b"mif1", b"msf1"), FORMATS["heic"]),
+}
+"""What a file in boxes says that it is, behind `ftyp` (ISO/IEC 23008-12, 10; AV1 Image File Format, 6)."""
 
 
 def format_of_name(name: str) -> PictureFormat | None:
@@ -82,8 +101,13 @@ def format_of_name(name: str) -> PictureFormat | None:
     return next((format for format in FORMATS.values() if extension in format.extensions), None)
 
 
+def format_of_boxes(data: bytes) -> PictureFormat | None:
+    """AVIF or HEIC, when the bytes begin as one; whether they can be decoded is another matter."""
+    return _BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
+
+
 def describe_foreign(data: bytes) -> str | None:
-    """What the bytes look like when they are none of ours: `a HEIC`; None when like nothing known."""
+    """What the bytes look like when they are none of ours: `a PDF`; None when like nothing known."""
     for offset, signature, label in _SIGNATURES:
         if data.startswith(signature, offset):
             return label
