@@ -1,6 +1,6 @@
 """`impasto up` whose workers are small programs without torch: they say what they were given, and wait.
 
-With REAL_WORKERS in the environment they are workers.
+So is its beat, which says nothing. With REAL_WORKERS in the environment they are workers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ time.sleep(600)
 """
 
 real_worker_program = up.worker_program
+real_beat_program = up.beat_program
 
 
 def stand_in(*arguments: Any, **options: Any) -> Program:
@@ -29,7 +30,13 @@ def stand_in(*arguments: Any, **options: Any) -> Program:
     return replace(program, command=(sys.executable, "-I", "-S", "-c", STAND_IN))
 
 
+def quiet_stand_in(*arguments: Any, **options: Any) -> Program:
+    program = real_beat_program(*arguments, **options)
+    return replace(program, command=(sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"))
+
+
 if __name__ == "__main__":
+    up.beat_program = quiet_stand_in
     if "REAL_WORKERS" not in os.environ:
         up.worker_program = stand_in
     sys.exit(main(["up", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""`impasto up`: a server, workers and a folder as the store on this machine, until told to stop."""
+"""`impasto up`: a server, workers, a beat, a folder as the store on this machine, until told to stop."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, ImpastoError, NotInstalled, NotRunning, WeightsUnavailable
 from impasto.shared.store.open import open_deployment_store
 
+BEAT: Final = "beat"
 _LOCK_FILE: Final = "up.lock"
 _MEND: Final = "set IMPASTO_STATE to another folder"
 _GRACE_MARGIN_SECONDS: Final = 10.0
@@ -46,7 +47,7 @@ def run_up(
     port: int | None = None,
     console: Console,
 ) -> None:
-    """Run everything until SIGINT or SIGTERM, then stop all of it: workers first, then the server.
+    """Run everything until SIGINT or SIGTERM, then stop all of it: workers and beat first, then the server.
 
     `workers`: how many; None: one a GPU, else one. `port`: of the embedded server; None: any that is free.
     Where the deployment names a Redis or a store, those are used.
@@ -83,6 +84,7 @@ def run_up(
                     supervisor.start(
                         worker_program(base.deployment, plan, os.environ, for_people=console.is_terminal)
                     )
+                supervisor.start(beat_program(base.deployment, os.environ, for_people=console.is_terminal))
                 screen.welcome(
                     console, base.deployment, plans, base.facts, embedded=deployment.redis_url is None
                 )
@@ -96,7 +98,7 @@ def run_up(
             forget_running(deployment.state)
             if signals.stopping():
                 screen.say(console, "stopping; press Ctrl-C again to stop at once")
-            supervisor.stop([plan.name for plan in plans], hurry=signals.hurry)
+            supervisor.stop([BEAT, *(plan.name for plan in plans)], hurry=signals.hurry)
             supervisor.stop(hurry=signals.hurry)
     screen.say(console, "stopped")
 
@@ -177,17 +179,11 @@ def worker_program(
     variables = {
         # Threads that wait at OpenMP's barriers spin by default: beside any other load, half the speed.
         "OMP_WAIT_POLICY": "PASSIVE",
-        **environment,
-        "IMPASTO_STATE": str(deployment.state),
-        "IMPASTO_REDIS_URL": deployment.redis_url or "",
-        "IMPASTO_STORE_URL": deployment.store_url or "",
+        **_variables(deployment, environment, for_people=for_people),
         "IMPASTO_THREADS": str(plan.threads),
         # Read when torch is loaded, so it can't be set any later.
         "OMP_NUM_THREADS": str(plan.threads),
-        "PYTHONUNBUFFERED": "1",
     }
-    if for_people and deployment.log_format == "auto":
-        variables["IMPASTO_LOG_FORMAT"] = "console"
     arguments = ("run", "--device", plan.device, "--threads", str(plan.threads))
     return Program(
         name=plan.name,
@@ -196,6 +192,28 @@ def worker_program(
         folder=folder,
         grace_seconds=deployment.grace_seconds + _GRACE_MARGIN_SECONDS,
     )
+
+
+def beat_program(deployment: Deployment, environment: Mapping[str, str], *, for_people: bool) -> Program:
+    """The process that fires schedules on that deployment; the rest is as of `worker_program`."""
+    return Program(
+        name=BEAT,
+        command=(sys.executable, "-m", "impasto.producer.cli", "beat"),
+        environment=_variables(deployment, environment, for_people=for_people),
+    )
+
+
+def _variables(deployment: Deployment, environment: Mapping[str, str], *, for_people: bool) -> dict[str, str]:
+    variables = {
+        **environment,
+        "IMPASTO_STATE": str(deployment.state),
+        "IMPASTO_REDIS_URL": deployment.redis_url or "",
+        "IMPASTO_STORE_URL": deployment.store_url or "",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if for_people and deployment.log_format == "auto":
+        variables["IMPASTO_LOG_FORMAT"] = "console"
+    return variables
 
 
 def require_worker_extra() -> None:
