@@ -6,6 +6,7 @@ with Client() as client:
     client.fetch(batch, "restyled/")
 """
 
+from impasto.producer.aio import AsyncClient
 from impasto.producer.blends import Blend
 from impasto.producer.client import Client
 from impasto.producer.collect import Progress
@@ -13,9 +14,11 @@ from impasto.producer.estimate import Estimate
 from impasto.producer.fetch import Fetched
 from impasto.producer.gallery import Gallery
 from impasto.producer.masks import Masked
+from impasto.producer.memory import Picture
 from impasto.producer.purge import Purged
 from impasto.producer.recover import Recovered, Recovery
 from impasto.producer.request import Submission, SubmissionRefused
+from impasto.producer.results import Result
 from impasto.producer.sources import Rejected
 from impasto.producer.submit_manifest import ManifestSubmission
 from impasto.producer.watch import Update
@@ -25,6 +28,7 @@ from impasto.shared.settings import PRESETS, StyleSettings
 
 __all__ = [
     "PRESETS",
+    "AsyncClient",
     "BatchState",
     "BatchStatus",
     "Blend",
@@ -37,11 +41,13 @@ __all__ = [
     "Gallery",
     "ManifestSubmission",
     "Masked",
+    "Picture",
     "Progress",
     "Purged",
     "Recovered",
     "Recovery",
     "Rejected",
+    "Result",
     "RunningPair",
     "StyleSettings",
     "Submission",

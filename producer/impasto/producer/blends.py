@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from impasto.producer.kinds import Kind
-from impasto.producer.sources import Candidate, ListObjects, Rejected, find, readable
+from impasto.producer.memory import Picture
+from impasto.producer.sources import Candidate, ListObjects, Rejected, Source, find, name_of
 from impasto.shared.errors import BadSettings
 from impasto.shared.jobs import LARGEST_WEIGHT, LEAST_WEIGHT, MAX_PAINTINGS
 from impasto.shared.printable import printable
@@ -20,12 +20,12 @@ from impasto.shared.printable import printable
 class Blend:
     """A style of a batch made of several paintings, under a name of its own.
 
-    `paintings`: from file or address (`s3://…`, `store:…`) to weight, at most eight; only the weights' ratio
-    counts. Raises BadSettings.
+    `paintings`: from file, address (`s3://…`, `store:…`) or `Picture` to weight, at most eight; only the
+    weights' ratio counts. Raises BadSettings.
     """
 
     name: str
-    paintings: Mapping[str | Path, float]
+    paintings: Mapping[str | Path | Picture, float]
 
     def __post_init__(self) -> None:
         if not (1 <= len(self.name) <= 200 and self.name.isprintable() and self.name.strip()):
@@ -37,7 +37,7 @@ class Blend:
         for painting, weight in self.paintings.items():
             if not (math.isfinite(weight) and LEAST_WEIGHT <= weight <= LARGEST_WEIGHT):
                 raise BadSettings(
-                    f"blend {self.name} gives {printable(readable(painting))} the weight {weight:g}: "
+                    f"blend {self.name} gives {printable(name_of(painting))} the weight {weight:g}: "
                     f"give a number from {LEAST_WEIGHT:f} to {LARGEST_WEIGHT:.0f}, or leave it out"
                 )
 
@@ -67,7 +67,7 @@ class FoundStyles:
     kinds: Counter[Kind] = field(default_factory=Counter)
 
 
-def find_styles(sources: Iterable[str | Path | Blend], *, list_objects: ListObjects) -> FoundStyles:
+def find_styles(sources: Iterable[Source | Blend], *, list_objects: ListObjects) -> FoundStyles:
     """All single styles and blends. A painting that is not one picture rejects its blend.
 
     Raises as `find`.
@@ -97,7 +97,7 @@ def _find_blend(blend: Blend, list_objects: ListObjects) -> BlendCandidate | Rej
     paintings: list[tuple[Candidate, float]] = []
     for source, weight in blend.paintings.items():
         found = find([source], list_objects=list_objects)
-        name = readable(os.fspath(source))
+        name = name_of(source)
         if len(found.candidates) > 1:
             return of_blend(blend.name, name, f"it is {len(found.candidates)} pictures: name one of them")
         if not found.candidates:

@@ -36,6 +36,7 @@ from impasto.producer.request import (
     as_sources,
     make_settings,
 )
+from impasto.producer.results import Result, results
 from impasto.producer.schedules.hours import taken_over
 from impasto.producer.submit_manifest import (
     ManifestSubmission,
@@ -43,9 +44,10 @@ from impasto.producer.submit_manifest import (
     submit_manifest,
     survey_manifest,
 )
+from impasto.producer.waiting import Deadline, without_ticks
 from impasto.producer.watch import Update, updates
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent, TimedOut
+from impasto.shared.errors import BadSettings, NoSuchBatch, Permanent
 from impasto.shared.jobs import BATCH_ID_PATTERN, PairJob
 from impasto.shared.ledger import BatchState, BatchStatus, Control, DeadLetter, Failure, RunningPair
 from impasto.shared.settings import StyleSettings
@@ -121,14 +123,14 @@ class Client:
     ) -> Submission:
         """Make a batch of every content with every style (or, zipped, of each content with its style).
 
-        Sources are files, folders, globs, `s3://bucket/prefix` and `store:prefix`. Local inputs are checked
-        and uploaded, those in S3 or in the store checked and read where they lie. A style may be a `Blend` of
-        several paintings. `masks` are sources too: a mask, white where the style applies, belongs to the
-        content of the same name and folder; `Masked` names one content with its mask. `settings` are fields
-        that replace the preset's, or whole settings; the preset is `gallery` unless named. The same `token`
-        within 30 days is the same batch: nothing is then uploaded, and `created` is False. Without a token
-        the same inputs under the same settings and name are the same batch for a day, unless it was
-        cancelled; `again` makes a new one. `priority`: 0 (served first) to 9.
+        Sources are files, folders, globs, `s3://bucket/prefix`, `store:prefix` and each `Picture` in memory.
+        Local inputs are checked and uploaded, those in S3 or in the store checked and read where they lie. A
+        style may be a `Blend` of several paintings. `masks` are sources too: a mask, white where the style
+        applies, belongs to the content of the same name and folder; `Masked` names one content with its mask.
+        `settings` are fields that replace the preset's, or whole settings; the preset is `gallery` unless
+        named. The same `token` within 30 days is the same batch: nothing is then uploaded, and `created` is
+        False. Without a token the same inputs under the same settings and name are the same batch for a day,
+        unless it was cancelled; `again` makes a new one. `priority`: 0 (served first) to 9.
 
         A file that was read before and has not changed since is not read again, but for an upload; `recheck`
         reads it all the same.
@@ -310,18 +312,23 @@ class Client:
     def wait(self, batch: str, timeout_seconds: float | None = None) -> BatchStatus:
         """The status once all pairs are settled. Raises NoSuchBatch, and TimedOut when it takes longer."""
         found = self.find(batch)
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        pause_seconds = 0.1
-        while not (status := self.connection.ledger.status(found)).is_over:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimedOut(
-                    f"batch {found} is not over after {timeout_seconds:g} s: "
-                    f"{status.settled} of {status.total} pairs are settled, and it goes on"
-                )
-            time.sleep(pause_seconds if left is None else min(pause_seconds, left))
-            pause_seconds = min(1.0, pause_seconds * 1.5)
+        deadline = Deadline(found, timeout_seconds)
+        for pause_seconds in deadline.pauses():
+            status = self.connection.ledger.status(found)
+            if status.is_over:
+                break
+            time.sleep(min(pause_seconds, deadline.left(status)))
         return status
+
+    def results(self, batch: str, timeout_seconds: float | None = None) -> Iterator[Result]:
+        """Each pair as it finishes: those that are done or failed already at once, and each once.
+
+        A failed pair has an `error`, and is told again if it is retried. Ends with the batch; cancelled pairs
+        have no result. A ledger or store that stops answering meanwhile is waited for. Raises NoSuchBatch,
+        and TimedOut when the batch is not over so long after this call.
+        """
+        found = self.find(batch)
+        return without_ticks(results(self.connection, found, Deadline(found, timeout_seconds)))
 
     def fetch(self, batch: str, folder: str | Path, *, on_progress: OnProgress | None = None) -> Fetched:
         """Download every result that is there now, each picture with its metadata beside it, and the report.
@@ -337,10 +344,10 @@ class Client:
     def gallery(
         self, batch: str, folder: str | Path | None = None, *, on_progress: OnProgress | None = None
     ) -> Gallery:
-        """Make a page of the batch, or bring it up to date: contact sheet, slider, filters, failures, settings.
+        """Make a page of the batch, or bring it up to date: sheet, slider, filters, failures, settings.
 
-        In `folder`, with the pictures beside it: those that `fetch` brought there, or else in `pictures/`. With
-        None in the store, where it links the outputs. Raises as `build_gallery`.
+        In `folder`, with the pictures beside it: those that `fetch` brought there, or else in `pictures/`.
+        With None in the store, where it links the outputs. Raises as `build_gallery`.
         """
         home = None if folder is None else Path(folder).expanduser()
         return build_gallery(

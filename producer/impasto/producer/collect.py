@@ -299,16 +299,22 @@ class Collector:
         return _Opened(candidate, None, state.size_bytes, known.sha256, FORMATS[known.format], known.size_px)
 
     def _read(self, candidate: Candidate) -> bytes:
+        if candidate.picture is not None and not candidate.picture.is_file:
+            return self._bounded(candidate.picture.to_bytes())
         extension = extension_of(candidate.name)
         if extension in RAW_EXTENSIONS:
             raise BadPicture(
                 f"a camera's raw file (.{extension}) is not supported: export it as JPEG or TIFF first"
             )
-        limit_bytes = self._deployment.max_input_bytes
+        if candidate.picture is not None:
+            return self._bounded(candidate.picture.to_bytes())
         if candidate.path is None:
             return self._reader.read(InputRef.model_validate(candidate.uri))
         with candidate.path.open("rb") as file:
-            data = file.read(limit_bytes + 1)
+            return self._bounded(file.read(self._deployment.max_input_bytes + 1))
+
+    def _bounded(self, data: bytes) -> bytes:
+        limit_bytes = self._deployment.max_input_bytes
         if len(data) > limit_bytes:
             raise BadPicture(f"it has more than the {limit_bytes:,} bytes allowed (IMPASTO_MAX_INPUT_BYTES)")
         return data

@@ -9,22 +9,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto.producer.sources import Candidate, Found, ListObjects, Rejected, find, find_single, readable
+from impasto.producer.memory import Picture
+from impasto.producer.sources import (
+    Candidate,
+    Found,
+    ListObjects,
+    Rejected,
+    Source,
+    find,
+    find_single,
+    name_of,
+)
 from impasto.shared.printable import printable
 
 
 @dataclass(frozen=True)
 class Masked:
     """One content with the mask that says where the style applies: white there, black where the photograph
-    stays. Each is a file or an address (`s3://…`, `store:…`).
+    stays. Each is a file, an address (`s3://…`, `store:…`) or a `Picture`.
     """
 
-    content: str | Path
-    mask: str | Path
+    content: str | Path | Picture
+    mask: str | Path | Picture
 
 
 def find_contents(
-    contents: Iterable[str | Path | Masked], masks: Iterable[str | Path], *, list_objects: ListObjects
+    contents: Iterable[Source | Masked], masks: Iterable[Source], *, list_objects: ListObjects
 ) -> Found:
     """All single contents, each with its mask where it has one.
 
@@ -33,7 +43,7 @@ def find_contents(
     styled whole it would be what nobody asked for. Raises as `find`.
     """
     found = Found()
-    plain: list[str | Path] = []
+    plain: list[Source] = []
     for source in contents:
         if isinstance(source, Masked):
             found.add(find(plain, list_objects=list_objects))
@@ -67,7 +77,7 @@ def _add_masked(source: Masked, found: Found, list_objects: ListObjects) -> None
     if isinstance(content, Rejected):
         found.rejected.append(content)
         # Its place stays, so that a zip does not shift.
-        found.candidates.append(Candidate(readable(source.content), 0, left_out=True))
+        found.candidates.append(Candidate(name_of(source.content), 0, left_out=True))
         return
     mask = find_single(source.mask, list_objects=list_objects)
     if isinstance(mask, Rejected):

@@ -12,11 +12,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
+from PIL import Image
+
 from impasto.producer.blends import Blend
 from impasto.producer.collect import Tally
 from impasto.producer.kinds import Kind
 from impasto.producer.masks import Masked
-from impasto.producer.sources import Rejected
+from impasto.producer.memory import Picture
+from impasto.producer.sources import Rejected, Source
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NothingToSubmit
 from impasto.shared.settings import StyleSettings
@@ -24,10 +27,10 @@ from impasto.shared.settings import StyleSettings
 DEFAULT_PRESET: Final = "gallery"
 
 Pairs = Literal["product", "zip"]
-Sources = str | Path | Iterable[str | Path]
-ContentSources = str | Path | Masked | Iterable[str | Path | Masked]
-StyleSources = str | Path | Blend | Iterable[str | Path | Blend]
-_One = TypeVar("_One", str | Path, str | Path | Masked, str | Path | Blend)
+Sources = str | Path | Picture | Iterable[str | Path | Picture]
+ContentSources = str | Path | Picture | Masked | Iterable[str | Path | Picture | Masked]
+StyleSources = str | Path | Picture | Blend | Iterable[str | Path | Picture | Blend]
+_One = TypeVar("_One", str | Path | Picture, str | Path | Picture | Masked, str | Path | Picture | Blend)
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,10 @@ class SubmissionRefused(NothingToSubmit):
 class Request:
     """What to submit; the fields are those of `Client.submit`."""
 
-    contents: tuple[str | Path | Masked, ...]
-    styles: tuple[str | Path | Blend, ...]
+    contents: tuple[Source | Masked, ...]
+    styles: tuple[Source | Blend, ...]
     settings: StyleSettings
-    masks: tuple[str | Path, ...] = ()
+    masks: tuple[Source, ...] = ()
     name: str | None = None
     owner: str = ""
     priority: int = 5
@@ -105,10 +108,23 @@ def check_heading(name: str | None, token: str | None, priority: int) -> None:
 
 
 def as_sources(sources: _One | Iterable[_One]) -> tuple[_One, ...]:
-    """One source or many, as a tuple."""
-    if isinstance(sources, str | Path | Masked | Blend):
+    """One source or many, as a tuple. Raises BadSettings for what is none, such as bytes without a name."""
+    if isinstance(sources, str | Path | Picture | Masked | Blend):
         return (sources,)
-    return tuple(sources)
+    if isinstance(sources, bytes | Image.Image):
+        raise _no_source(sources)
+    given = tuple(sources)
+    for one in given:
+        if not isinstance(one, str | Path | Picture | Masked | Blend):
+            raise _no_source(one)
+    return given
+
+
+def _no_source(given: object) -> BadSettings:
+    return BadSettings(
+        f"{type(given).__name__} is no source: give a path, an address, or Picture(name, …) "
+        "around bytes or a Pillow image"
+    )
 
 
 def setting_value(key: str, text: str) -> Any:

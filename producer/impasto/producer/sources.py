@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from impasto.producer.kinds import Kind, kind_of
+from impasto.producer.memory import Picture
 from impasto.shared.errors import BadSettings, Permanent
 from impasto.shared.pictures import FORMATS
 from impasto.shared.printable import printable
@@ -82,7 +83,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One input that may be a picture: a file, or an object at `uri`, which stays where it lies.
+    """One input that may be a picture: a file, an object at `uri`, which stays where it lies, or in memory.
 
     `folder` is what its source names of its path: below it, names belong to the input. `mask` is a content's.
     Of one that is `left_out`, since what belongs to it was rejected, only the place in its list is left.
@@ -97,11 +98,16 @@ class Candidate:
     mask: Candidate | None = None
     left_out: bool = False
     title: str | None = None
+    picture: Picture | None = None
 
     @property
     def called(self) -> str:
         """Its name in the batch, and in its outputs' names."""
         return self.name if self.title is None else self.title
+
+
+Source = str | Path | Picture | Candidate
+"""What people name, what is in memory, and what was found by other ways."""
 
 
 @dataclass
@@ -128,13 +134,19 @@ class Found:
         self.kinds += other.kinds
 
 
-def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
+def find(sources: Iterable[Source], *, list_objects: ListObjects) -> Found:
     """All single inputs, folders and globs in sorted order; a source that gives none is rejected itself.
 
     Raises only what may pass: a store that does not answer now.
     """
     found = Found()
     for source in sources:
+        if isinstance(source, Candidate):
+            found.candidates.append(source)
+            continue
+        if isinstance(source, Picture):
+            found.candidates.append(Candidate(source.name, source.size_bytes, picture=source))
+            continue
         text = os.fspath(source)
         before = len(found.candidates), len(found.rejected), found.skipped
         try:
@@ -148,11 +160,11 @@ def find(sources: Iterable[str | Path], *, list_objects: ListObjects) -> Found:
     return found
 
 
-def find_single(source: str | Path, *, list_objects: ListObjects) -> Candidate | Rejected:
+def find_single(source: Source, *, list_objects: ListObjects) -> Candidate | Rejected:
     """The one input that a source must stand for. Raises as `find`."""
     found = find([source], list_objects=list_objects)
     if len(found.candidates) > 1:
-        return Rejected(readable(source), f"it is {len(found.candidates)} pictures: name one of them")
+        return Rejected(name_of(source), f"it is {len(found.candidates)} pictures: name one of them")
     return found.candidates[0] if found.candidates else found.rejected[0]
 
 
@@ -160,6 +172,11 @@ def _why_nothing(source: str, skipped: int) -> str:
     if skipped:
         return f"no picture among its {skipped} files" if skipped > 1 else "its only file is no picture"
     return "the folder holds no picture" if os.path.isdir(os.path.expanduser(source)) else "nothing is there"
+
+
+def name_of(source: Source) -> str:
+    """What was given, for people."""
+    return source.name if isinstance(source, Candidate | Picture) else readable(source)
 
 
 def readable(name: str | Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from impasto.producer.blends import Blend
+from impasto.producer.memory import Picture
 from impasto.shared.errors import BadSettings
 from impasto.shared.printable import printable
 
@@ -23,7 +24,7 @@ def parse_blends(texts: Sequence[str]) -> list[Blend]:
 def _parse(text: str) -> Blend:
     name, equals, rest = text.partition("=")
     name = name.strip()
-    paintings: dict[str | Path, float] = {}
+    paintings: dict[str | Path | Picture, float] = {}
     at = 0
     while at < len(rest):
         found = _PAINTING.match(rest, at)
