@@ -29,7 +29,8 @@ from impasto.producer.webhooks.registry import Registry, Webhook, WebhookState
 from impasto.producer.webhooks.retries import delay_seconds
 from impasto.producer.webhooks.scripts import Scripts
 from impasto.producer.webhooks.signing import signed_headers
-from impasto.shared.errors import ImpastoError, Transient
+from impasto.producer.webhooks.urls import checked_url
+from impasto.shared.errors import BadSettings, ImpastoError, Transient
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.redis_errors import translated
 
@@ -109,9 +110,10 @@ class Courier:
         deadline = time.monotonic() + _TURN_SECONDS
         taken = 0
         page: list[OutboxEntry] = []
+        stuck: dict[str, str] = {}
 
         def flush() -> int:
-            told = list(self._readers.map(lambda entry: self._told(entry, webhooks), page))
+            told = list(self._readers.map(lambda entry: self._told(entry, webhooks, stuck), page))
             for entry, deliveries in zip(page, told, strict=True):
                 if deliveries is not None:
                     self._hand_over(entry, deliveries)
@@ -122,19 +124,25 @@ class Courier:
         for entry in waiting_entries(self._redis, self._keys):
             if taken >= _ENTRIES_A_TURN or time.monotonic() > deadline:
                 break
-            if self._narrator.is_early(entry, self._now()):
+            if entry.batch in stuck or self._narrator.is_early(entry, self._now()):
                 continue
             page.append(entry)
             if len(page) >= 4 * _READERS:
                 taken += flush()
         flush()
+        for batch, why in stuck.items():
+            log.warning("webhook.untold", batch=batch, error=why)
 
-    def _told(self, entry: OutboxEntry, webhooks: list[Webhook]) -> list[tuple[Webhook, str, Message]] | None:
+    def _told(
+        self, entry: OutboxEntry, webhooks: list[Webhook], stuck: dict[str, str]
+    ) -> list[tuple[Webhook, str, Message]] | None:
         """What becomes of the entry; None: the store does not answer, and it stays for a later turn."""
+        if entry.batch in stuck:
+            return None
         try:
             return self._deliveries_of(entry, webhooks)
         except Transient as error:
-            log.warning("webhook.untold", type=entry.type, batch=entry.batch, error=str(error))
+            stuck[entry.batch] = str(error)
             return None
         except Exception:
             # An entry that nobody can read must not hold up those behind it for ever.
@@ -236,7 +244,11 @@ class Courier:
 
 
 def post(poster: Poster, webhook: Webhook, message: str, body: str) -> Answer:
-    """Sign with the webhook's secrets and send."""
+    """Sign with the webhook's secrets and send, if its URL may still be used."""
+    try:
+        checked_url(webhook.url, poster.allowed)
+    except BadSettings as error:
+        return Answer(0.0, error=str(error))
     return poster.post(webhook.url, body, signed_headers(message, body, webhook.signing()))
 
 
