@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from impasto.producer import uploads
 from impasto.producer.blends import Blend, find_styles
 from impasto.producer.collect import Collected, Collector, Progress
 from impasto.producer.masks import find_contents
 from impasto.producer.sources import find
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import StoreUnavailable
+from impasto.shared.errors import StoreRefused, StoreUnavailable
 from impasto.shared.jobs import BlendRef, Content, StyleRef
-from impasto.shared.store import ObjectStore
+from impasto.shared.store import ObjectInfo, ObjectStore
 from impasto.shared.store.folder import FolderStore
 from impasto.shared.store.inputs import InputReader
 
@@ -321,3 +323,124 @@ def test_blends_and_single_styles_have_slugs_of_their_own(
     candidates = find_styles(sources, list_objects=reader.list).candidates
     refs = Collector(deployment, store, reader).styles(candidates).refs
     assert [ref.slug for ref in refs if ref is not None] == ["a", "a-2"]
+
+
+def old(folder: Path) -> None:
+    """As if every file had lain there for long."""
+    for path in folder.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+
+
+def collector(deployment: Deployment, store: ObjectStore, **options: bool) -> Collector:
+    return Collector(deployment, store, InputReader(store, limit_bytes=deployment.max_input_bytes), **options)
+
+
+def contents_of(collector: Collector, *folders: Path) -> Collected[Content]:
+    return collector.contents(find(folders, list_objects=lambda _: ()).candidates)
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(
+    photos: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    old(photos)
+    first = collector(deployment, store)
+    before = contents_of(first, photos)
+    assert (first.tally.read, first.tally.known, first.tally.uploaded) == (3, 0, 3)
+    again = collector(deployment, store)
+    assert contents_of(again, photos) == before
+    assert (again.tally.read, again.tally.known, again.tally.uploaded, again.tally.there) == (0, 3, 0, 3)
+    (photos / "b.jpg").write_bytes(make_picture(77, format="JPEG"))
+    changed = collector(deployment, store)
+    assert contents_of(changed, photos).refs != before.refs
+    assert (changed.tally.read, changed.tally.known, changed.tally.uploaded) == (1, 2, 1)
+
+
+def test_a_known_file_that_the_store_has_not_is_read_and_uploaded(
+    photos: Path, deployment: Deployment, store: FolderStore, tmp_path: Path
+) -> None:
+    old(photos)
+    contents_of(collector(deployment, store, upload=False), photos)
+    other = collector(deployment, FolderStore(tmp_path / "other"))
+    refs = contents_of(other, photos).refs
+    assert (other.tally.read, other.tally.uploaded) == (3, 3)
+    for ref in refs:
+        assert ref is not None
+        data = FolderStore(tmp_path / "other").get(ref.uri.removeprefix("store:"))
+        assert hashlib.sha256(data).hexdigest() == ref.sha256
+
+
+def test_recheck_reads_everything_again(photos: Path, deployment: Deployment, store: FolderStore) -> None:
+    old(photos)
+    contents_of(collector(deployment, store), photos)
+    again = collector(deployment, store, recheck=True)
+    contents_of(again, photos)
+    assert (again.tally.read, again.tally.known) == (3, 0)
+
+
+def test_a_known_file_is_refused_by_a_limit_of_now(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    old(photos)
+    contents_of(collector(deployment, store), photos)
+    strict = deployment.model_copy(update={"max_input_pixels": 300})
+    assert len(contents_of(collector(strict, store), photos).rejected) == 3
+
+
+def test_a_known_picture_must_still_prove_to_be_a_mask(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (24, 16), 0).save(tmp_path / "masks" / "b.png")
+    old(photos)
+    old(tmp_path / "masks")
+    assert len(contents_of(collector(deployment, store), photos, tmp_path / "masks").refs) == 4
+    (rejected,) = masked(photos, tmp_path / "masks", deployment, store).rejected
+    assert "black throughout" in rejected.error
+
+
+def test_a_collection_asks_the_store_once_and_not_for_each_picture(
+    tmp_path: Path, deployment: Deployment, make_picture: MakePicture
+) -> None:
+    class AskedStore(CountingStore):
+        heads = 0
+
+        def head(self, key: str) -> ObjectInfo | None:
+            self.heads += 1
+            return super().head(key)
+
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(40):
+        (many / f"{number:02}.png").write_bytes(make_picture(number % 36))
+    store = AskedStore(tmp_path / "asked")
+    first = collector(deployment, store)
+    contents_of(first, many)
+    assert (store.puts, store.heads, first.tally.uploaded, first.tally.there) == (36, 0, 36, 0)
+    contents_of(collector(deployment, store), many)
+    assert (store.puts, store.heads) == (36, 0)
+
+
+def test_what_a_store_holds_beyond_the_listing_is_asked_for(
+    tmp_path: Path, deployment: Deployment, make_picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_LISTED_AT_LEAST", 10)
+    monkeypatch.setattr(uploads, "_LISTED_PER_INPUT", 0)
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(40):
+        (many / f"{number:02}.png").write_bytes(make_picture(number))
+    store = CountingStore(tmp_path / "counted")
+    for _ in range(2):
+        contents_of(collector(deployment, store), many)
+        assert store.puts == 40
+
+
+def test_an_upload_that_the_store_refuses_ends_it_and_is_no_inputs_fault(
+    photos: Path, deployment: Deployment, tmp_path: Path
+) -> None:
+    class FullStore(FolderStore):
+        def put(self, key: str, data: bytes, *, content_type: str, metadata: object = None) -> None:
+            raise StoreRefused("the bucket takes no more")
+
+    with pytest.raises(StoreRefused, match="takes no more"):
+        contents_of(collector(deployment, FullStore(tmp_path / "full")), photos)
