@@ -90,6 +90,43 @@ class StoreContract:
         for prefix in ("b", "b/", "b/2", "b/2/", "c/", "none", "none/", "a/"):
             assert list(store.list(prefix)) == [o for o in everything if o.key.startswith(prefix)]
 
+    def test_a_copy_has_type_and_metadata_and_goes_its_own_way(self, store: ObjectStore) -> None:
+        store.put("one", b"first", content_type=PNG, metadata={"fingerprint": "é"})
+        store.put("two", b"in the way", content_type="text/plain", metadata={"more": "x"})
+        for _ in range(2):
+            store.copy("one", "two")
+            store.copy("one", "below/a folder/three")
+        store.put("one", b"second one", content_type="text/plain")
+        for key in ("two", "below/a folder/three"):
+            assert store.get(key) == b"first"
+            assert store.head(key) == ObjectInfo(key, 5, PNG, {"fingerprint": "é"})
+        store.delete("two")
+        assert store.get("one") == b"second one"
+        assert [info.key for info in store.list("")] == ["below/a folder/three", "one"]
+
+    def test_a_copy_onto_itself_changes_nothing(self, store: ObjectStore) -> None:
+        store.put("key", b"x", content_type=PNG, metadata={"a": "b"})
+        store.copy("key", "key")
+        assert store.head("key") == ObjectInfo("key", 1, PNG, {"a": "b"})
+
+    def test_what_is_not_there_is_not_copied(self, store: ObjectStore) -> None:
+        store.put("there", b"x", content_type=PNG)
+        for target in ("missing", "there"):
+            with pytest.raises(ObjectMissing, match="missing"):
+                store.copy("missing", target)
+        assert store.get("there") == b"x"
+
+    def test_a_stamp_tells_of_other_bytes_in_listings_and_heads(self, store: ObjectStore) -> None:
+        stamps = []
+        for data in (b"one", b"two"):
+            store.put("key", data, content_type=PNG)
+            (listed,) = store.list("key")
+            found = store.head("key")
+            assert found is not None
+            assert found.stamp == listed.stamp
+            stamps.append(listed.stamp)
+        assert len({"", *stamps}) == 3
+
     def test_a_listing_of_an_empty_store_is_empty(self, store: ObjectStore) -> None:
         assert list(store.list("")) == []
         assert list(store.list("outputs/")) == []
@@ -113,6 +150,8 @@ class StoreContract:
             lambda: store.get(key),
             lambda: store.head(key),
             lambda: store.delete(key),
+            lambda: store.copy(key, "there"),
+            lambda: store.copy("there", key),
         ):
             with pytest.raises(StoreRefused):
                 use()

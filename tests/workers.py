@@ -26,6 +26,9 @@ EAGER: Final = {
 }
 """The defaults are for nights; a test does not wait for them."""
 
+ANEW: Final = {"IMPASTO_REUSE_RESULTS": "false"}
+"""Each test has its pairs made, whatever earlier ones had made of the same pictures in a store they share."""
+
 
 def eventually(check: Callable[[], bool], *, seconds: float = 60.0, what: str = "that") -> None:
     """Wait until the check holds, and fail by name if it never does."""
@@ -52,7 +55,8 @@ class WorkerProcess:
 
     def start(self) -> Self:
         """Start it; `ready` waits."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **EAGER, **self.environment, **self.extra}
+        ours = {"OMP_NUM_THREADS": "1", **EAGER, **ANEW}
+        environment = {**os.environ, **ours, **self.environment, **self.extra}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *self.program, "run", "--device", "cpu"],

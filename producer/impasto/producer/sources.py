@@ -18,7 +18,7 @@ from typing import Final
 
 from impasto.producer.kinds import Kind, kind_of
 from impasto.producer.memory import Picture
-from impasto.shared.errors import BadSettings, Permanent
+from impasto.shared.errors import BadPicture, BadSettings, Permanent
 from impasto.shared.pictures import FORMATS
 from impasto.shared.printable import printable
 from impasto.shared.store.open import file_path
@@ -75,10 +75,14 @@ of that name.
 
 @dataclass(frozen=True)
 class Rejected:
-    """An input that is not part of the batch, by the name that was given or found, and why."""
+    """An input that is not part of the batch, by the name that was given or found, and why.
+
+    `lasts`: its bytes are no picture, so that nothing else that changes would mend it.
+    """
 
     input: str
     error: str
+    lasts: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,11 @@ class Candidate:
     left_out: bool = False
     title: str | None = None
     picture: Picture | None = None
+
+    @property
+    def folders(self) -> str:
+        """Those that it lies in below its source, as `a/b`; empty where it lies in the source itself."""
+        return self.name.removeprefix(self.folder).lstrip("/").rpartition("/")[0]
 
     @property
     def called(self) -> str:
@@ -195,7 +204,7 @@ def rejection(name: str, error: Exception) -> Rejected:
     shown = printable(name)
     for prefix in (f"{shown}: ", f"input {shown} is refused: ", f"input {shown} "):
         reason = reason.removeprefix(prefix)
-    return Rejected(name, reason)
+    return Rejected(name, reason, lasts=isinstance(error, BadPicture))
 
 
 def _expand(text: str, found: Found, list_objects: ListObjects) -> None:

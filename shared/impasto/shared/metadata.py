@@ -119,14 +119,19 @@ class OutputMetadata(_Record):
     notes: tuple[str, ...] = Field(
         (), description="what a person should know, such as an enlargement not done"
     )
+    reused_from: str | None = Field(
+        None,
+        description="key of the metadata of the same result, of which the picture is a copy; batch, pair, "
+        "inputs, key and attempts are this pair's, and all else is of the picture's making",
+    )
     started_at: datetime
     finished_at: datetime
 
     @model_serializer(mode="wrap")
-    def _without_no_mask(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """An older reader takes what says nothing that it does not know."""
         fields: dict[str, Any] = handler(self)
-        return fields if self.mask is not None else {k: v for k, v in fields.items() if k != "mask"}
+        return {k: v for k, v in fields.items() if v is not None or k not in ("mask", "reused_from")}
 
 
 class ResultPointer(_Record):

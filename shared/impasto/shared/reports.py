@@ -26,7 +26,10 @@ _AT_A_TIME = 1000
 
 
 class ReportedPair(BaseModel):
-    """One pair. Times, losses and keys are those of its metadata, None where it has none."""
+    """One pair. Times, losses and keys are those of its metadata, None where it has none.
+
+    `reused_from` is the metadata's key of the result that was copied, which took no `seconds`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +47,7 @@ class ReportedPair(BaseModel):
     attempts: int | None = None
     error_kind: str | None = None
     error: str | None = None
+    reused_from: str | None = None
 
 
 class Report(BaseModel):
@@ -118,16 +122,18 @@ def _done(batch: str, job: PairJob, files: BatchFiles) -> ReportedPair:
         metadata = OutputMetadata.model_validate_json(files.store.get(key))
     except (ObjectMissing, ValidationError):
         return base.model_copy(update={"error": f"{key} was removed or damaged after the pair was done"})
+    made_in = (metadata.finished_at - metadata.started_at).total_seconds()
     return base.model_copy(
         update={
             "picture_key": metadata.picture_key,
             "metadata_key": key,
             "fingerprint": metadata.fingerprint,
-            "seconds": round((metadata.finished_at - metadata.started_at).total_seconds(), 3),
+            "seconds": round(made_in, 3) if metadata.reused_from is None else 0.0,
             "steps": metadata.steps,
             "first_loss": metadata.losses.first.total,
             "last_loss": metadata.losses.last.total,
             "attempts": metadata.attempts,
+            "reused_from": metadata.reused_from,
         }
     )
 

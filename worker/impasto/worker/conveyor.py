@@ -102,7 +102,8 @@ class Conveyor:
             log.info("pair.started", content=job.content.name, style=job.style.name)
             fetched = self._settler.attempt(job, held, lambda: self._fetch(run))
             if isinstance(fetched, OutputMetadata):
-                self._settler.finish(held, fetched, sum(run.stage_seconds))
+                # It took no time of the device, and says nothing of how long the others will.
+                self._settler.finish(held, fetched, busy_seconds=0.0)
             elif fetched is not None:
                 self._pace.fetched(run.stage_seconds[-1])
                 if self._settler.attempt(job, held, lambda: self._await_turn(run)):

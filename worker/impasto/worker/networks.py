@@ -32,6 +32,17 @@ class Networks:
         """Load VGG-19 with this worker's own weights. Raises WeightsUnavailable."""
         return self.get(StyleSettings(weights=self._own_weights))
 
+    def vouches_for(self, settings: StyleSettings, digest: str) -> bool:
+        """Whether what those settings gave with weights of that digest is what they give here.
+
+        A provider's weights are pinned; those at a path may be others than yesterday's, and only what is
+        loaded tells. For any thread.
+        """
+        if settings.weights in _NAMED:
+            return True
+        loaded = self._loaded.get((settings.network, settings.weights))
+        return loaded is not None and loaded.weights_digest == digest
+
     def get(self, settings: StyleSettings) -> Network:
         """The network that the settings ask for, and no other. Raises WeightsUnavailable."""
         if settings.weights not in (*_NAMED, self._own_weights):

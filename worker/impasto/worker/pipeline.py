@@ -25,7 +25,7 @@ from impasto.worker.engine import Checkpoint, Network, StepLosses, StyleResult, 
 from impasto.worker.inputs import Inputs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patiently
-from impasto.worker.records import describe
+from impasto.worker.records import describe, reuse
 from impasto.worker.stopwatch import Stopwatch
 from impasto.worker.work import Work
 
@@ -66,6 +66,7 @@ class Pipeline:
         self._targets = TargetCache()
         self._worker = worker
         self._memory_budget_bytes = deployment.memory_budget_bytes
+        self._reuses = deployment.reuse_results
 
     def fetch(
         self, job: PairJob, *, batch: str, attempt: int, patiently: Patiently
@@ -77,7 +78,7 @@ class Pipeline:
         started_at, stopwatch = datetime.now(UTC), Stopwatch()
         inputs = patiently(lambda: self._inputs.read_pair(job, stopwatch))
         work = Work(job, batch, attempt, inputs, started_at, stopwatch)
-        existing = patiently(lambda: self._existing(work))
+        existing = patiently(lambda: self._left_whole(work) or self._reused(work))
         if existing is not None:
             self._forget(work.checkpoint_key, patiently)
             return existing
@@ -166,15 +167,51 @@ class Pipeline:
         except (Transient, StoreRefused, ObjectMissing, Stopped) as error:
             log.warning("checkpoint.not_removed", error=str(error))
 
-    def _existing(self, work: Work) -> OutputMetadata | None:
+    def _left_whole(self, work: Work) -> OutputMetadata | None:
         """A worker that died between its puts and the ledger left the whole result behind."""
+        return self._current(work.metadata_key, work.fingerprint)
+
+    def _reused(self, work: Work) -> OutputMetadata | None:
+        """The same result, made for another pair and copied to where this one's belongs.
+
+        Each keeps its own, so either batch may be purged. Where anything is amiss with the other, None: the
+        pair is made, and its result is the one that is found from then on.
+        """
+        made_key = self._made_elsewhere(work) if self._reuses else None
+        made = None if made_key is None else self._current(made_key, work.fingerprint)
+        if made_key is None or made is None:
+            return None
+        if not self._networks.vouches_for(work.job.settings, made.weights_digest):
+            return None
+        extension = made.picture_key.rpartition(".")[2]
+        picture_key = layout.picture_key(work.batch, work.job.output_stem, extension)
         try:
-            metadata = OutputMetadata.model_validate_json(self._store.get(work.metadata_key))
+            self._store.copy(made.picture_key, picture_key)
+        except (ObjectMissing, StoreRefused) as error:
+            log.warning("result.not_reused", key=made.picture_key, error=str(error))
+            return None
+        metadata = reuse(work, made, picture_key, made_key)
+        self._put_json(work.metadata_key, metadata)
+        log.info("result.reused", key=made.picture_key)
+        return metadata
+
+    def _made_elsewhere(self, work: Work) -> str | None:
+        """The metadata's key of another pair with this pair's fingerprint."""
+        try:
+            found = ResultPointer.model_validate_json(self._store.get(layout.result_key(work.fingerprint)))
         except (ObjectMissing, ValidationError):
             return None
-        picture = self._store.head(metadata.picture_key)
-        current = picture is not None and picture.metadata.get("fingerprint") == work.fingerprint
-        return metadata if current and metadata.fingerprint == work.fingerprint else None
+        return found.metadata_key if found.metadata_key != work.metadata_key else None
+
+    def _current(self, metadata_key: str, fingerprint: str) -> OutputMetadata | None:
+        """The metadata, when its picture is there and both are of that fingerprint."""
+        try:
+            metadata = OutputMetadata.model_validate_json(self._store.get(metadata_key))
+            picture = self._store.head(metadata.picture_key)
+        except (ObjectMissing, ValidationError, StoreRefused):
+            return None
+        current = picture is not None and picture.metadata.get("fingerprint") == fingerprint
+        return metadata if current and metadata.fingerprint == fingerprint else None
 
     def _put_json(self, key: str, record: BaseModel) -> None:
         body = record.model_dump_json(indent=2).encode()

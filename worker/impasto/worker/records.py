@@ -60,6 +60,22 @@ def describe(
     )
 
 
+def reuse(work: Work, made: OutputMetadata, picture_key: str, made_key: str) -> OutputMetadata:
+    """The metadata of a copy under `picture_key` of what was made for another pair, told of at `made_key`."""
+    return made.model_copy(
+        update={
+            "batch": work.batch,
+            "pair": work.job.pair,
+            "content": work.inputs.content.record(),
+            "style": work.inputs.style.record(),
+            "mask": work.inputs.mask.record() if work.inputs.mask is not None else None,
+            "picture_key": picture_key,
+            "attempts": work.attempt,
+            "reused_from": made_key,
+        }
+    )
+
+
 def summarise(losses: list[StepLosses]) -> Losses:
     """First, last, and evenly spaced evaluations between them, both ends included."""
     records = [

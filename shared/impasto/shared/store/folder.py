@@ -11,6 +11,7 @@ import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,10 @@ _REFUSALS: Final = {
     errno.ELOOP: "its symbolic links go in a circle",
 }
 """What won't pass by waiting. All else may: a full disk is emptied, a network file system comes back."""
+_NO_LINKS: Final = frozenset(
+    (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+)
+"""Where a file can't have a second name."""
 
 
 class FolderStore:
@@ -73,6 +78,24 @@ class FolderStore:
             return False
         return self._put(key, data, content_type, metadata, replace=False)
 
+    def copy(self, source: str, target: str) -> None:
+        """As a hard link where the file system knows them: no put ever writes into a file that has a name."""
+        origin, file = self._file(source), self._file(target)
+        with self._translated(source):
+            if _stat(origin) is None:
+                raise ObjectMissing(f"{self.url} has no object '{printable(source)}'")
+            if source == target:
+                return
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with _second_name(origin, file.parent) as (whole, found):
+                    info = self._described_by_now(source, found)
+                    self._give_name(
+                        target, whole, found, info.content_type, to_wire(info.metadata, key=target)
+                    )
+            except FileNotFoundError as error:
+                raise ObjectMissing(f"{self.url} has no object '{printable(source)}'") from error
+
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         path = self._file(key)
         with self._translated(key):
@@ -102,7 +125,7 @@ class FolderStore:
                     if found is None:
                         return None
                     described = self._described(key, found)
-        return described or ObjectInfo(key, found.st_size)
+        return described or _undescribed(key, found)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, start = checked_prefix(prefix).rpartition("/")
@@ -134,33 +157,52 @@ class FolderStore:
     def _put(
         self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None, *, replace: bool
     ) -> bool:
-        file, sidecar = self._file(key), self._sidecar(key)
+        file = self._file(key)
         wire = to_wire(metadata, key=key)
         with self._translated(key):
             file.parent.mkdir(parents=True, exist_ok=True)
-            sidecar.parent.mkdir(parents=True, exist_ok=True)
             with _temporary(file.parent, data) as (whole, written):
-                described = {
-                    "size_bytes": written.st_size,
-                    "mtime_ns": written.st_mtime_ns,
-                    "content_type": content_type,
-                    "metadata": wire,
-                }
-                # Without the lock, two puts could end with the one's object beside the other's sidecar.
-                with (
-                    _temporary(sidecar.parent, json.dumps(described).encode(), sync=False) as (
-                        whole_sidecar,
-                        _,
-                    ),
-                    self._locked(make=True),
-                ):
-                    if replace:
-                        whole.replace(file)
-                    elif not _link_unless_there(whole, file):
-                        return False
-                    whole_sidecar.replace(sidecar)
-            _sync_folder(file.parent)
+                return self._give_name(key, whole, written, content_type, wire, replace=replace)
+
+    def _give_name(
+        self,
+        key: str,
+        whole: Path,
+        written: os.stat_result,
+        content_type: str,
+        wire: Mapping[str, str],
+        *,
+        replace: bool = True,
+    ) -> bool:
+        """The whole file becomes the object, with a sidecar; whether it did, where another may stay."""
+        file, sidecar = self._file(key), self._sidecar(key)
+        sidecar.parent.mkdir(parents=True, exist_ok=True)
+        described = {
+            "size_bytes": written.st_size,
+            "mtime_ns": written.st_mtime_ns,
+            "content_type": content_type,
+            "metadata": wire,
+        }
+        # Without the lock, two puts could end with the one's object beside the other's sidecar.
+        with (
+            _temporary(sidecar.parent, json.dumps(described).encode(), sync=False) as (whole_sidecar, _),
+            self._locked(make=True),
+        ):
+            if replace:
+                whole.replace(file)
+            elif not _link_unless_there(whole, file):
+                return False
+            whole_sidecar.replace(sidecar)
+        _sync_folder(file.parent)
         return True
+
+    def _described_by_now(self, key: str, found: os.stat_result) -> ObjectInfo:
+        """The same of a file that may have been put a moment ago, or been replaced since."""
+        described = self._described(key, found)
+        if described is None:
+            with self._locked(make=False):
+                described = self._described(key, found)
+        return described or _undescribed(key, found)
 
     def _described(self, key: str, found: os.stat_result) -> ObjectInfo | None:
         """What the sidecar says, if it speaks of this very file."""
@@ -168,7 +210,11 @@ class FolderStore:
             sidecar: dict[str, Any] = json.loads(self._sidecar(key).read_bytes())
             if (sidecar["size_bytes"], sidecar["mtime_ns"]) != (found.st_size, found.st_mtime_ns):
                 return None
-            return ObjectInfo(key, found.st_size, sidecar["content_type"], from_wire(sidecar["metadata"]))
+            return replace(
+                _undescribed(key, found),
+                content_type=sidecar["content_type"],
+                metadata=from_wire(sidecar["metadata"]),
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -191,7 +237,7 @@ class FolderStore:
                 if not entry.is_symlink():
                     yield from self._walk(folder / entry.name, base + name, "")
             elif (found := _stat(Path(entry.path))) is not None:
-                yield ObjectInfo(base + name, found.st_size)
+                yield _undescribed(base + name, found)
 
     @contextmanager
     def _locked(self, *, make: bool) -> Iterator[None]:
@@ -240,6 +286,30 @@ def _stat(file: Path) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) else None
 
 
+def _undescribed(key: str, found: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, found.st_size, stamp=str(found.st_mtime_ns))
+
+
+@contextmanager
+def _second_name(origin: Path, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The file under a name in `folder` that no key has, by a hard link or else a copy; gone afterwards."""
+    path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        os.link(os.path.realpath(origin), path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with _temporary(folder, origin.read_bytes()) as copied:
+            yield copied
+        return
+    try:
+        yield path, path.stat()
+    finally:
+        # Also after a rename: of two links to one file it leaves both.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _temporary(folder: Path, data: bytes, *, sync: bool = True) -> Iterator[tuple[Path, os.stat_result]]:
     """A file of the data in `folder`, on disk if `sync`, under a name that no key has; gone afterwards."""
@@ -264,7 +334,7 @@ def _link_unless_there(whole: Path, file: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+        if error.errno not in _NO_LINKS:
             raise
         # No hard links here: the lock alone must do.
         if file.exists():

@@ -122,6 +122,10 @@ class InputReader:
         For `s3://bucket/folder` and `store:inputs/…`; raises as `read` does. A folder without objects lists
         nothing.
         """
+        return ((info.key, info.size_bytes) for info in self.objects(url))
+
+    def objects(self, url: str) -> Iterator[ObjectInfo]:
+        """The same with all that a listing tells, the address as the key."""
         scheme = url[: url.index(":") + 1] if ":" in url else ""
         if scheme not in ("s3:", "store:"):
             raise InputRefused(f"{printable(url)} can't be listed: give s3://bucket/folder or store:inputs/…")
@@ -129,14 +133,14 @@ class InputReader:
             source, key = self._locate(url, folder=True)
             whole = source.head(key) if key and not key.endswith("/") else None
             if whole is not None:
-                yield url, whole.size_bytes
+                yield replace(whole, key=url)
                 return
             folder = f"{key.rstrip('/')}/" if key else ""
             base = url.removesuffix(key) if key else f"{url.rstrip('/')}/"
             for found in source.list(folder):
                 # Consoles make "folders" visible by empty objects.
                 if not found.key.endswith("/"):
-                    yield f"{base}{found.key}", found.size_bytes
+                    yield replace(found, key=f"{base}{found.key}")
 
     def _locate(self, uri: str, *, folder: bool = False) -> tuple[_Source, str]:
         """Where an allowed address lies, and its key there. Raises InputRefused."""

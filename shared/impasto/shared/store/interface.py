@@ -12,13 +12,15 @@ class ObjectInfo:
     """What a HEAD tells. `metadata` has lower-case ASCII names and any text as values.
 
     `content_type` and `metadata` are empty where they are not known: in listings, and for a file that
-    nobody put through the store.
+    nobody put through the store. `stamp` is another for each put of other bytes (S3's ETag, a file's time in
+    nanoseconds), so that a listing tells what has changed.
     """
 
     key: str
     size_bytes: int
     content_type: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    stamp: str = field(default="", compare=False)
 
 
 class ObjectStore(Protocol):
@@ -53,6 +55,13 @@ class ObjectStore(Protocol):
         Of two at once one stores, except on an S3 imitation without `If-None-Match`: there the last one wins.
         """
 
+    def copy(self, source: str, target: str) -> None:
+        """Store the object once more under another key, with its type and metadata, over what was there.
+
+        Whole or not at all, without the bytes coming here; each goes its own way from then on. Raises
+        ObjectMissing.
+        """
+
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """The object's bytes. Raises ObjectMissing; BadPicture when it is larger than `limit_bytes`."""
 
@@ -62,7 +71,7 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Objects whose keys start with `prefix`, paged, in the store's order.
 
-        Without content type and metadata.
+        Without content type and metadata, with stamps.
         """
 
     def delete(self, key: str) -> None:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from impasto.shared.errors import StoreRefused, StoreUnavailable
+from impasto.shared.errors import ObjectMissing, StoreRefused, StoreUnavailable
 from impasto.shared.printable import printable
 from impasto.shared.store.interface import ObjectInfo
 from impasto.shared.store.keys import KEY_LIMIT_BYTES, checked_key, checked_prefix
@@ -51,6 +51,12 @@ class S3Store:
             metadata=to_wire(metadata, key=key),
             probe_key=self._whole(f"checks/{uuid.uuid4()}"),
         )
+
+    def copy(self, source: str, target: str) -> None:
+        if source != target:
+            self._bucket.copy(self._whole(source), self._whole(target))
+        elif self.head(source) is None:
+            raise ObjectMissing(f"{self.url} has no object '{printable(source)}'")
 
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         return self._bucket.get(self._whole(key), limit_bytes=limit_bytes)

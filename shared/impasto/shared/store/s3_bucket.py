@@ -57,6 +57,13 @@ class S3Bucket:
         self.put(key, data, content_type=content_type, metadata=metadata)
         return True
 
+    def copy(self, source: str, target: str) -> None:
+        """Within the bucket and by its server, with type and metadata. Raises ObjectMissing."""
+        with self._translated(source):
+            self.access.client().copy_object(
+                Bucket=self.name, Key=target, CopySource={"Bucket": self.name, "Key": source}
+            )
+
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Raises ObjectMissing; BadPicture when larger than the limit."""
         with self._translated(key):
@@ -89,7 +96,13 @@ class S3Bucket:
                 return None
         self._seen = True
         metadata = {name: value for name, value in answer["Metadata"].items() if name.lower() != _PUT_ID}
-        return ObjectInfo(key, answer["ContentLength"], answer.get("ContentType", ""), from_wire(metadata))
+        return ObjectInfo(
+            key,
+            answer["ContentLength"],
+            answer.get("ContentType", ""),
+            from_wire(metadata),
+            stamp=answer.get("ETag", ""),
+        )
 
     def list(self, prefix: str, *, page_keys: int = 1000) -> Iterator[ObjectInfo]:
         """Ascending by key; a page is one request."""
@@ -99,7 +112,7 @@ class S3Bucket:
                 Bucket=self.name, Prefix=prefix, PaginationConfig={"PageSize": page_keys}
             ):
                 for entry in page.get("Contents", ()):
-                    yield ObjectInfo(entry["Key"], entry["Size"])
+                    yield ObjectInfo(entry["Key"], entry["Size"], stamp=entry.get("ETag", ""))
 
     def delete(self, key: str) -> None:
         """Nothing happens when there is no such object."""
