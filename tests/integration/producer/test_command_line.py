@@ -126,6 +126,7 @@ def test_submit_answers_in_json(run: Run, photos: Path, paintings: Path) -> None
     (photos / "empty.jpg").write_bytes(b"")
     (photos / "twin.png").write_bytes((photos / "photo 0.png").read_bytes())
     (photos / "notes.txt").write_text("not a picture")
+    good = [*photos.glob("photo*.png"), *paintings.iterdir()]
     ran = run("submit", "-c", photos, "-s", paintings, "--json")
     batch = ran.answer.pop("batch")
     assert ran.answer | {"batch": batch} == {
@@ -138,6 +139,10 @@ def test_submit_answers_in_json(run: Run, photos: Path, paintings: Path) -> None
         "duplicates": 1,
         "skipped": 1,
         "skipped_kinds": {"texts": 1},
+        "read": 6,
+        "known": 0,
+        "uploaded": 5,
+        "uploaded_bytes": sum(path.stat().st_size for path in good),
         "created": True,
         "dry_run": False,
     }

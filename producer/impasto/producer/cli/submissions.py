@@ -38,6 +38,10 @@ def submission_fields(submission: Submission, *, dry_run: bool) -> dict[str, Any
         "duplicates": submission.duplicates,
         "skipped": submission.skipped,
         "skipped_kinds": {kind.replace(" ", "_"): n for kind, n in submission.skipped_kinds.items()},
+        "read": submission.tally.read,
+        "known": submission.tally.known,
+        "uploaded": submission.tally.uploaded,
+        "uploaded_bytes": submission.tally.uploaded_bytes,
         "created": submission.created,
         "dry_run": dry_run,
     }
