@@ -1,0 +1,325 @@
+"""Nights of one schedule: time is moved and not waited for; all else is real, but for the engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hands import fail, finish
+from impasto.producer import Client
+from impasto.producer.collect import Collector
+from impasto.producer.nights import NightOutcome, NightSummary, finish_nights, run_night
+from impasto.producer.nights import finish as finishing
+from impasto.producer.schedules.spec import ScheduleSpec
+from impasto.producer.sources import Candidate
+from impasto.shared import layout
+from impasto.shared.errors import NothingToSubmit
+from impasto.shared.metadata import OutputMetadata
+from stage import picture, png
+from workers import NOOP_WORKER, WorkerProcess, eventually
+
+
+def night_of(day: int) -> datetime:
+    return datetime(2026, 6, day, 2, 0, tzinfo=UTC)
+
+
+def schedule_of(photos: Path | str, paintings: Path, **fields: Any) -> ScheduleSpec:
+    return ScheduleSpec.make(
+        **{
+            "name": "album",
+            "cron": "0 2 * * *",
+            "timezone": "UTC",
+            "contents": (str(photos),),
+            "styles": (str(paintings),),
+            "preset": "tutorial",
+            "settings": {"size_px": 32, "steps": 2},
+            "created_at": night_of(1),
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
+    again = {"IMPASTO_REUSE_RESULTS": "true"}
+    with WorkerProcess(environment, tmp_path / "worker.log", again, NOOP_WORKER) as worker:
+        yield worker.ready()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each input is opened."""
+    reads: Counter[str] = Counter()
+    read = Collector._read
+
+    def counted(collector: Collector, candidate: Candidate, *rest: Any) -> Any:
+        reads[Path(candidate.name).name] += 1
+        return read(collector, candidate, *rest)
+
+    monkeypatch.setattr(Collector, "_read", counted)
+    return reads
+
+
+def summary(client: Client, key: str) -> NightSummary:
+    return NightSummary.model_validate_json(client.connection.store.get(key))
+
+
+def told(client: Client, day: int) -> NightSummary:
+    """The night's summary, once its batch is over."""
+    key = layout.night_key("album", night_of(day))
+
+    def is_told() -> bool:
+        finish_nights(client)
+        return client.connection.store.head(key) is not None
+
+    eventually(is_told, what=f"the summary of night {day}")
+    found = summary(client, key)
+    assert summary(client, layout.latest_night_key("album")) == found
+    assert list(client.connection.store.list(layout.OPEN_NIGHTS)) == []
+    return found
+
+
+def made(client: Client, outcome: NightOutcome) -> set[tuple[str, str]]:
+    """The batch's pairs by their inputs' names; each has an output of its own."""
+    assert outcome.batch is not None
+    jobs = [client.pair(outcome.batch, pair) for pair in range(outcome.pairs)]
+    assert len({job.output_stem for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert job.output_stem == f"{job.content.slug}__{job.style.slug}"
+    return {(Path(job.content.name).name, Path(job.style.name).name) for job in jobs}
+
+
+def test_three_nights_do_only_what_is_new(
+    client: Client, photos: Path, paintings: Path, worker: WorkerProcess, reads: Counter[str]
+) -> None:
+    schedule = schedule_of(photos, paintings)
+    first = run_night(client, schedule, fired_at=night_of(1))
+    assert (first.pairs, first.known) == (6, 0)
+    assert run_night(client, schedule, fired_at=night_of(1)) == first
+    end = told(client, 1)
+    assert (end.outcome, end.done, end.reused, end.contents, end.styles) == ("done", 6, 0, 3, 2)
+    assert end.gallery_key is not None
+    assert client.connection.store.head(end.gallery_key) is not None
+    assert all(client.connection.store.head(key) for key in end.report_keys)
+    assert run_night(client, schedule, fired_at=night_of(1)).batch == first.batch
+    assert sum(reads.values()) == 5
+
+    reads.clear()
+    for number in (8, 9):
+        (photos / f"new {number}.png").write_bytes(png(picture(number)))
+    (photos / "photo 0.png").rename(photos / "moved.png")
+    (photos / "photo 1.png").write_bytes(png(picture(50)))
+    (photos / "photo 2.png").unlink()
+    second = run_night(client, schedule, fired_at=night_of(2))
+    assert made(client, second) == {
+        (photo, painting)
+        for photo in ("new 8.png", "new 9.png", "photo 1.png")
+        for painting in ("painting 0.png", "painting 1.png")
+    }
+    assert (second.pairs, second.known) == (6, 2)
+    assert set(reads) == {"new 8.png", "new 9.png", "moved.png", "photo 1.png"}
+    assert (told(client, 2).done, told(client, 2).known) == (6, 2)
+
+    reads.clear()
+    batches = len(client.batches())
+    third = run_night(client, schedule, fired_at=night_of(3))
+    assert third.batch is None
+    assert third.message == "nothing new among 8 pairs (8 are done)"
+    assert len(client.batches()) == batches
+    assert reads == {}
+    end = told(client, 3)
+    assert (end.outcome, end.message, end.known) == ("nothing_new", third.message, 8)
+
+    # A picture that comes back, unlike one that is new, was made in the first night.
+    (photos / "again.png").write_bytes(png(picture(2)))
+    (paintings / "painting 2.png").write_bytes(png(picture(12)))
+    fourth = run_night(client, schedule, fired_at=night_of(4))
+    assert (fourth.pairs, fourth.known) == (5, 10)
+    assert {style for _, style in made(client, fourth)} == {"painting 2.png"}
+    assert told(client, 4).done == 5
+
+    other = schedule_of(photos, paintings, settings={"size_px": 32, "steps": 3})
+    fifth = run_night(client, other, fired_at=night_of(5))
+    assert (fifth.pairs, fifth.known) == (15, 0)
+    assert told(client, 5).done == 15
+    assert run_night(client, schedule, fired_at=night_of(6)).known == 15
+
+
+def test_a_result_that_lies_in_the_store_is_copied_and_tells_from_where(
+    client: Client, photos: Path, paintings: Path, worker: WorkerProcess
+) -> None:
+    settings = {"size_px": 32, "steps": 2}
+    store = client.connection.store
+    earlier = client.submit(photos, paintings, preset="tutorial", settings=settings).batch
+    assert earlier is not None
+    assert client.wait(earlier, 60).done == 6
+    (photos / "photo 0.png").rename(photos / "a new name.png")
+    run_night(client, schedule_of(photos, paintings), fired_at=night_of(1))
+    end = told(client, 1)
+    assert (end.outcome, end.done, end.reused) == ("done", 6, 6)
+    assert end.batch is not None
+    status = client.status(end.batch)
+    assert (status.busy_seconds, status.eta_seconds) == (0.0, 0.0)
+
+    key = layout.metadata_key(end.batch, "a_new_name__painting_1")
+    copied = OutputMetadata.model_validate_json(store.get(key))
+    assert copied.reused_from == layout.metadata_key(earlier, "photo_0__painting_1")
+    was = OutputMetadata.model_validate_json(store.get(copied.reused_from))
+    assert was.reused_from is None
+    assert copied.content.name.endswith("a new name.png")
+    assert (copied.batch, copied.fingerprint) == (end.batch, was.fingerprint)
+    assert (copied.losses, copied.worker, copied.finished_at) == (was.losses, was.worker, was.finished_at)
+    found = store.head(copied.picture_key)
+    assert found is not None
+    assert found.metadata["fingerprint"] == copied.fingerprint
+
+    # Neither batch needs the other, and a pointer that led into the purged one misleads nobody.
+    client.purge([earlier], outputs=True)
+    assert store.head(copied.picture_key) == found
+    stale = layout.result_key(copied.fingerprint)
+    assert store.head(stale) is None
+    store.put(
+        stale,
+        (f'{{"picture_key": "{was.picture_key}", "metadata_key": "{copied.reused_from}"}}').encode(),
+        content_type="application/json",
+    )
+    once_more = client.submit(photos, paintings, preset="tutorial", settings=settings).batch
+    assert once_more is not None
+    assert client.wait(once_more, 60).done == 6
+    anew = layout.metadata_key(once_more, "a_new_name__painting_1")
+    assert OutputMetadata.model_validate_json(store.get(anew)).reused_from is None
+    assert anew.encode() in store.get(stale)
+
+
+def test_what_failed_is_tried_again_and_what_is_no_picture_is_not(
+    client: Client, photos: Path, paintings: Path, reads: Counter[str]
+) -> None:
+    (photos / "torn.png").write_bytes(png(picture(1))[:80])
+    schedule = schedule_of(photos, paintings, overlap="allow")
+    first = run_night(client, schedule, fired_at=night_of(1))
+    assert (first.pairs, first.rejected) == (6, 1)
+    assert first.message == "6 new pairs of 6; 1 input was rejected"
+    assert first.batch is not None
+    for pair in (0, 1, 4, 5):
+        finish(client, first.batch, pair)
+    fail(client, first.batch, 3)
+
+    # Beside a night that is not over, its pairs are left to it, but for what failed.
+    reads.clear()
+    second = run_night(client, schedule, fired_at=night_of(2))
+    assert reads == {}
+    assert (second.pairs, second.under_way, second.rejected) == (1, 5, 1)
+    assert made(client, second) == {("photo 1.png", "painting 1.png")}
+
+    finish(client, first.batch, 2)
+    connection = client.connection
+    finishing.write_report(first.batch, connection.ledger, connection.batches)
+    finish_nights(client)
+    end = summary(client, layout.night_key("album", night_of(1)))
+    # No hand put a picture there, so nothing is known of a result.
+    assert (end.outcome, end.done, end.failed) == ("failed", 5, 1)
+    assert [one.error for one in end.failures] == ["it is damaged"]
+    assert end.rejected_inputs[0].input.endswith("torn.png")
+    third = run_night(client, schedule, fired_at=night_of(3))
+    assert (third.pairs, third.under_way) == (5, 1)
+    assert third.batch is not None
+    spec = connection.batches.spec(third.batch)
+    assert (spec.pairs, spec.contents, spec.styles) == ("zip", 5, 5)
+    assert reads == {}
+
+
+def test_a_night_without_contents_says_so_and_one_without_styles_is_refused(
+    client: Client, photos: Path, paintings: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    quiet = run_night(client, schedule_of(tmp_path / "inbox", paintings), fired_at=night_of(1))
+    assert quiet.batch is None
+    assert quiet.message == "nothing new: there is no content; 1 input was rejected"
+    (reason,) = told(client, 1).rejected_inputs
+    assert reason.error == "the folder holds no picture"
+    with pytest.raises(NothingToSubmit, match="no style is left"):
+        run_night(client, schedule_of(photos, tmp_path / "inbox"), fired_at=night_of(2))
+    assert client.batches() == []
+
+
+_PLAN = """
+import sys
+from datetime import datetime
+from impasto.producer import Client
+from impasto.producer.nights import run, run_night
+from impasto.producer.schedules.spec import ScheduleSpec
+
+def stop(*_, **__):
+    print("planned", flush=True)
+    sys.stdin.read()
+
+setattr(run, sys.argv[3], stop)
+schedule = ScheduleSpec.model_validate_json(sys.argv[1])
+run_night(Client(), schedule, fired_at=datetime.fromisoformat(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("step", ["make_spec", "open_batch"])
+def test_a_night_that_is_killed_half_way_and_repeated_is_one_batch(
+    client: Client, environment: dict[str, str], photos: Path, paintings: Path, step: str
+) -> None:
+    schedule = schedule_of(photos, paintings)
+    words = [sys.executable, "-c", _PLAN, schedule.model_dump_json(), night_of(1).isoformat(), step]
+    process = subprocess.Popen(
+        words, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"planned\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert client.batches() == []
+    if step == "open_batch":
+        # Nobody need repeat it: whoever looks after the nights goes on.
+        finish_nights(client)
+        assert len(client.batches()) == 1
+    outcomes = [run_night(client, schedule, fired_at=night_of(1)) for _ in range(2)]
+    assert outcomes[0] == outcomes[1]
+    (batch,) = client.batches()
+    assert (batch.batch, batch.total) == (outcomes[0].batch, 6)
+    specs = [info.key for info in client.connection.store.list(layout.BATCHES) if "batch.json" in info.key]
+    assert specs == [layout.spec_key(batch.batch)]
+
+
+def test_a_summary_comes_even_where_no_gallery_can_be_made_and_where_its_teller_was_killed(
+    client: Client, photos: Path, paintings: Path, worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("no room")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    run_night(client, schedule_of(photos, paintings), fired_at=night_of(1))
+    monkeypatch.setattr(finishing, "build_gallery", broken)
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "add_to_outbox", killed)
+        for _ in range(200):
+            try:
+                finish_nights(client)
+            except Killed:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the night was never told of")
+    assert len(list(client.connection.store.list(layout.OPEN_NIGHTS))) == 1
+    end = told(client, 1)
+    assert (end.outcome, end.done, end.gallery_key) == ("done", 6, None)
+    assert run_night(client, schedule_of(photos, paintings), fired_at=night_of(2)).known == 6
