@@ -28,9 +28,21 @@ class Fault(Enum):
     STALL = auto()  # no reply, with the connection open
     SHORT_BODY = auto()  # half of the body, then a reset
     WEB_PAGE = auto()  # a login page with state 200
+    TIDY_WEB_PAGE = auto()  # the same in well-formed XML and with an ETag, as static pages have
+    REDIRECT = auto()  # to a login page elsewhere
+    NOT_FOUND_PAGE = auto()  # 404 from an ingress whose server is gone
     UNKNOWN_HEADER = auto()  # 501, as servers without conditional puts answer
     CONFLICT = auto()  # 409, as Amazon answers to a put while another one is under way
     IGNORED_CONDITION = auto()  # `If-None-Match` is not looked at
+
+
+_HTML = {"Content-Type": "text/html; charset=utf-8"}
+_PAGES: dict[Fault, tuple[int, bytes, dict[str, str]]] = {
+    Fault.WEB_PAGE: (200, b"<html><p>Please log in", _HTML),
+    Fault.TIDY_WEB_PAGE: (200, b"<html><p>Please log in</p></html>", {**_HTML, "ETag": '"5f3a1b2c-264"'}),
+    Fault.REDIRECT: (302, b"", {**_HTML, "Location": "/login"}),
+    Fault.NOT_FOUND_PAGE: (404, b"404 page not found", {"Content-Type": "text/plain"}),
+}
 
 
 class FaultyProxy:
@@ -77,6 +89,11 @@ class FaultyProxy:
         """The next requests of this method suffer these faults, one each."""
         self._next.extend((method, fault) for fault in faults)
 
+    @property
+    def has_shown_all(self) -> bool:
+        """Whether each fault given to `next` has been suffered."""
+        return not self._next
+
     @contextmanager
     def suffering(self, fault: Fault) -> Iterator[None]:
         """Every request suffers the fault meanwhile."""
@@ -110,8 +127,9 @@ class FaultyProxy:
             _answer(handler, 409, _error("ConditionalRequestConflict"))
         elif fault is Fault.UNKNOWN_HEADER and "If-None-Match" in handler.headers:
             _answer(handler, 501, _error("NotImplemented"))
-        elif fault is Fault.WEB_PAGE:
-            _answer(handler, 200, b"<html><p>Please log in", {"Content-Type": "text/html"})
+        elif fault in _PAGES:
+            state, body, headers = _PAGES[fault]
+            _answer(handler, state, body, headers)
         else:
             self._pass_on(handler, body, fault)
 

@@ -121,14 +121,23 @@ def test_a_body_that_breaks_off_is_fetched_again(behind_proxy: S3Store, proxy: F
         behind_proxy.get("key")
 
 
-def test_an_answer_that_is_not_of_s3_is_no_object(behind_proxy: S3Store, proxy: FaultyProxy) -> None:
-    with proxy.suffering(Fault.WEB_PAGE):
-        with pytest.raises(StoreUnavailable, match=proxy.endpoint_url):
-            list(behind_proxy.list(""))
-        with pytest.raises(StoreUnavailable, match=proxy.endpoint_url):
-            behind_proxy.put("key", b"x", content_type=PNG)
-        with pytest.raises(StoreUnavailable, match=proxy.endpoint_url):
-            behind_proxy.check()
+@pytest.mark.parametrize("fault", [Fault.WEB_PAGE, Fault.TIDY_WEB_PAGE, Fault.REDIRECT, Fault.NOT_FOUND_PAGE])
+def test_a_page_in_place_of_s3_is_an_outage_to_every_method_and_never_an_object(
+    behind_proxy: S3Store, proxy: FaultyProxy, fault: Fault
+) -> None:
+    behind_proxy.put("k", b"a picture", content_type=PNG)
+    uses = every_use(behind_proxy)
+    with proxy.suffering(fault):
+        for name, error in uses:
+            assert isinstance(error, StoreUnavailable), (name, error)
+            assert proxy.endpoint_url in str(error)
+    assert behind_proxy.get("k") == b"a picture"
+
+
+def test_a_page_that_is_an_object_is_read_like_any_other(behind_proxy: S3Store) -> None:
+    behind_proxy.put("page", b"<html>", content_type="text/html", metadata={"k": "v"})
+    assert behind_proxy.get("page") == b"<html>"
+    assert behind_proxy.head("page") == ObjectInfo("page", 6, "text/html", {"k": "v"})
 
 
 def test_a_put_whose_reply_was_lost_was_still_ours(behind_proxy: S3Store, proxy: FaultyProxy) -> None:

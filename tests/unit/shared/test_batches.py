@@ -54,6 +54,7 @@ def test_any_pair_is_found_across_chunks(files: BatchFiles) -> None:
 def test_a_list_that_is_not_as_long_as_the_spec_says_leaves_no_spec(files: BatchFiles) -> None:
     with pytest.raises(ValueError, match="spec says 3 contents, 2 were given"):
         files.write(spec(3, 1), inputs("c", 2), inputs("s", 1))
+    files.store.check()
     with pytest.raises(ObjectMissing, match="never written"):
         files.spec("b")
 

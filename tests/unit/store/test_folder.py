@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from impasto.shared.errors import StoreRefused, StoreUnavailable
+from impasto.shared.errors import ObjectMissing, StoreRefused, StoreUnavailable
 from impasto.shared.store import ObjectInfo
 from impasto.shared.store.folder import FolderStore
 from store_contract import StoreContract
@@ -55,6 +56,56 @@ def test_a_damaged_sidecar_costs_the_metadata_only(store: FolderStore, sidecar: 
     (store.root / ".meta" / "key.json").write_bytes(sidecar)
     assert store.head("key") == ObjectInfo("key", 4)
     assert store.get("key") == b"mine"
+
+
+@pytest.mark.parametrize("mount_point", ["empty", "none"])
+def test_a_store_whose_disk_was_unmounted_is_away_to_every_method_and_nothing_is_written_beneath_it(
+    store: FolderStore, tmp_path: Path, mount_point: str
+) -> None:
+    store.put("a/key", b"mine", content_type=PNG, metadata={"k": "v"})
+    store.root.rename(tmp_path / "elsewhere")
+    if mount_point == "empty":
+        store.root.mkdir()
+    uses: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get("a/key"),
+        "head": lambda: store.head("a/key"),
+        "list": lambda: list(store.list("")),
+        "put": lambda: store.put("a/key", b"", content_type=PNG),
+        "put_if_absent": lambda: store.put_if_absent("b/key", b"", content_type=PNG),
+        "copy": lambda: store.copy("a/key", "c/key"),
+        "delete": lambda: store.delete("a/key"),
+        "check": store.check,
+    }
+    for name, use in uses.items():
+        with pytest.raises(StoreUnavailable, match="is its disk mounted") as caught:
+            use()
+        assert store.url in str(caught.value), name
+    if mount_point == "empty":
+        # rmdir, which refuses whatever is not empty.
+        store.root.rmdir()
+    (tmp_path / "elsewhere").rename(store.root)
+    assert store.get("a/key") == b"mine"
+    store.check()
+
+
+def test_an_empty_folder_lacks_no_object_until_it_is_used_as_a_store(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    assert (store.head("a"), list(store.list(""))) == (None, [])
+    with pytest.raises(StoreUnavailable, match="is its disk mounted"):
+        store.get("a")
+    store.check()
+    with pytest.raises(ObjectMissing):
+        FolderStore(tmp_path).get("a")
+
+
+def test_a_folder_filled_by_hand_or_read_only_is_a_store_without_being_marked(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"by hand")
+    store = FolderStore(tmp_path)
+    with pytest.raises(ObjectMissing):
+        store.get("b")
+    assert store.head("b") is None
+    assert [found.key for found in store.list("")] == ["a"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_copy_of_the_folder_keeps_the_metadata(store: FolderStore, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import botocore.exceptions
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -72,7 +74,7 @@ def test_no_code_is_in_two_tables() -> None:
     assert sum(map(len, tables)) == len(set.union(*tables))
 
 
-@pytest.mark.parametrize("state", [408, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("state", [302, 303, 307, 308, 408, 429, 500, 502, 503, 504, 599])
 def test_a_state_that_may_pass_is_unavailable_whatever_the_code(state: int) -> None:
     assert isinstance(ours(answer("SomethingNew", state)), StoreUnavailable)
 
@@ -82,9 +84,34 @@ def test_a_state_that_refuses_is_refused_whatever_the_code(state: int) -> None:
     assert isinstance(ours(answer(str(state), state)), StoreRefused)
 
 
-def test_a_404_without_a_code_is_the_object_or_without_a_key_the_bucket() -> None:
-    assert isinstance(ours(answer("404", 404)), ObjectMissing)
-    assert isinstance(ours(answer("404", 404), key=""), StoreRefused)
+@pytest.mark.parametrize("code", ["404", ""])
+@pytest.mark.parametrize("key", ["a/key", ""])
+def test_a_404_without_s3s_reason_is_of_another_server_and_may_pass(code: str, key: str) -> None:
+    assert isinstance(ours(answer(code, 404), key=key), StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("state", "headers", "refused"),
+    [
+        (200, {"content-type": "text/html; charset=utf-8", "etag": "x"}, True),
+        (403, {"content-type": "text/html"}, True),
+        (302, {"location": "/login"}, True),
+        (200, {"content-type": "text/html", "x-amz-request-id": "1"}, False),
+        (307, {"X-Amz-Request-Id": "1"}, False),
+        (301, {}, False),
+        (404, {"content-type": "application/xml"}, False),
+    ],
+)
+def test_a_page_is_told_from_s3_by_its_headers(state: int, headers: dict[str, str], refused: bool) -> None:
+    response = {"status_code": state, "headers": headers, "body": b""}
+    with pytest.raises(s3_errors.PageInstead) if refused else nullcontext():
+        s3_errors.refuse_pages(response_dict=response, operation_model=None)
+
+
+def test_a_page_in_s3s_place_may_pass() -> None:
+    error = ours(s3_errors.PageInstead("state 302"))
+    assert isinstance(error, StoreUnavailable)
+    assert "does not answer as S3 does (state 302)" in str(error)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("0.5", 0.5), ("-1", 0), ("tomorrow", None)])

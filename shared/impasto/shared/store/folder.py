@@ -49,10 +49,16 @@ class FolderStore:
     names the size and time of the file it belongs to: of a torn pair, the object counts and the metadata is
     unknown. So is that of what was put in the last seconds before a power cut: waiting for the disk is most
     of what a put takes, and the sidecars would double it.
+
+    The sidecars' folder is made by the first put or check, and marks the root as a store ever after: where it
+    was seen and is gone, the disk was unmounted, and everything raises StoreUnavailable. So does `get` in a
+    root that is empty, which nobody could expect an object of.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100 (resolve() would follow links, absolute() keeps `..`)
+        self._sidecars = self._root / _SIDECARS
+        self._seen = False
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self._root)!r})"
@@ -83,10 +89,11 @@ class FolderStore:
         origin, file = self._file(source), self._file(target)
         with self._translated(source):
             if _stat(origin) is None:
-                raise ObjectMissing(f"{self.url} has no object '{printable(source)}'")
+                raise self._missing(source)
             if source == target:
                 return
-            file.parent.mkdir(parents=True, exist_ok=True)
+            self._claim()
+            self._make_folder(file.parent)
             try:
                 with _second_name(origin, file.parent) as (whole, found):
                     info = self._described_by_now(source, found)
@@ -94,7 +101,7 @@ class FolderStore:
                         target, whole, found, info.content_type, to_wire(info.metadata, key=target)
                     )
             except FileNotFoundError as error:
-                raise ObjectMissing(f"{self.url} has no object '{printable(source)}'") from error
+                raise self._missing(source) from error
 
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         path = self._file(key)
@@ -109,13 +116,14 @@ class FolderStore:
                         )
                     return file.read()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-                raise ObjectMissing(f"{self.url} has no object '{printable(key)}'") from error
+                raise self._missing(key) from error
 
     def head(self, key: str) -> ObjectInfo | None:
         file = self._file(key)
         with self._translated(key):
             found = _stat(file)
             if found is None:
+                self._prove()
                 return None
             described = self._described(key, found)
             if described is None:
@@ -130,13 +138,18 @@ class FolderStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, start = checked_prefix(prefix).rpartition("/")
         with self._translated(prefix):
+            self._prove()
             yield from self._walk(self._root / folder, f"{folder}/" if folder else "", start)
+            # Gone meanwhile, it would pass for one that ends here.
+            self._prove()
 
     def delete(self, key: str) -> None:
         file = self._file(key)
         with self._translated(key):
             if _stat(file) is None:
+                self._prove()
                 return
+            self._claim()
             with self._locked(make=True):
                 file.unlink(missing_ok=True)
                 self._sidecar(key).unlink(missing_ok=True)
@@ -152,7 +165,49 @@ class FolderStore:
         return self._root / checked_key(key)
 
     def _sidecar(self, key: str) -> Path:
-        return self._root / _SIDECARS / f"{key}.json"
+        return self._sidecars / f"{key}.json"
+
+    def _claim(self) -> None:
+        """Before anything is written: the root is the store that it was, or from now on one."""
+        self._prove()
+        if not self._seen:
+            self._sidecars.mkdir(parents=True, exist_ok=True)
+            self._seen = True
+
+    def _prove(self) -> None:
+        """Raises StoreUnavailable when the root was a store and is none now."""
+        # Asked first: a thread beside this one may make it a store between the two.
+        seen = self._seen
+        if self._sidecars.is_dir():
+            self._seen = True
+        elif seen:
+            raise self._gone()
+
+    def _missing(self, key: str) -> ImpastoError:
+        """Why there is no such object: raises StoreUnavailable when there is nothing at all."""
+        self._prove()
+        try:
+            with os.scandir(self._root) as entries:
+                empty = next(entries, None) is None
+        except FileNotFoundError:
+            empty = True
+        return self._gone() if empty else ObjectMissing(f"{self.url} has no object '{printable(key)}'")
+
+    def _gone(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"nothing is left of the store {self.url}: is its disk mounted, and is IMPASTO_STORE_URL right?"
+        )
+
+    def _make_folder(self, folder: Path) -> None:
+        """The folder of an object or a sidecar, but neither the root nor the sidecars' own: where they went
+        since they were proven, whatever is written would lie beneath the disk that was unmounted."""
+        if folder in (self._root, self._sidecars):
+            return
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
 
     def _put(
         self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None, *, replace: bool
@@ -160,7 +215,8 @@ class FolderStore:
         file = self._file(key)
         wire = to_wire(metadata, key=key)
         with self._translated(key):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            self._claim()
+            self._make_folder(file.parent)
             with _temporary(file.parent, data) as (whole, written):
                 return self._give_name(key, whole, written, content_type, wire, replace=replace)
 
@@ -176,7 +232,7 @@ class FolderStore:
     ) -> bool:
         """The whole file becomes the object, with a sidecar; whether it did, where another may stay."""
         file, sidecar = self._file(key), self._sidecar(key)
-        sidecar.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(sidecar.parent)
         described = {
             "size_bytes": written.st_size,
             "mtime_ns": written.st_mtime_ns,
@@ -245,10 +301,8 @@ class FolderStore:
 
         Where the file system knows no locks, each rename is still atomic, and a torn pair is noticed.
         """
-        path = self._root / _SIDECARS / ".lock"
+        path = self._sidecars / ".lock"
         try:
-            if make:
-                path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT if make else os.O_RDONLY, 0o666)
         except OSError:
             if make:

@@ -64,6 +64,8 @@ class S3Access:
         import boto3
         from botocore.config import Config
 
+        from impasto.shared.store.s3_errors import refuse_pages
+
         options: dict[str, Any] = {}
         if self.endpoint_url is not None:
             # Imitations have no DNS name a bucket, and some fail at checksums that they don't know.
@@ -74,7 +76,7 @@ class S3Access:
             }
         secret = self.secret_access_key
         try:
-            return boto3.session.Session().client(
+            client = boto3.session.Session().client(
                 "s3",
                 endpoint_url=self.endpoint_url,
                 region_name=self.region,
@@ -89,6 +91,8 @@ class S3Access:
                     **options,
                 ),
             )
+            client.meta.events.register("before-parse.s3", refuse_pages)
+            return client
         except ValueError as error:
             raise BadSettings(
                 f"'{printable(self.endpoint)}' is no endpoint: set IMPASTO_S3_ENDPOINT_URL to http(s)://host:port"

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from impasto.shared.errors import BadPicture, StoreRefused
+from impasto.shared.errors import BadPicture, StoreUnavailable
 from impasto.shared.printable import printable
 from impasto.shared.store.interface import ObjectInfo
 from impasto.shared.store.metadata import from_wire
 from impasto.shared.store.s3_access import S3Access
-from impasto.shared.store.s3_errors import code_of, state_of, translated
+from impasto.shared.store.s3_errors import (
+    code_of,
+    has_etag,
+    is_copied,
+    not_s3,
+    state_of,
+    translated,
+)
 
 _PUT_ID: Final = "impasto-put"
 """Metadata that tells one conditional put from another; readers don't see it."""
@@ -38,9 +45,10 @@ class S3Bucket:
     def put(self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> None:
         """`metadata` as it goes over the wire."""
         with self._translated(key):
-            self.access.client().put_object(
+            answer = self.access.client().put_object(
                 Bucket=self.name, Key=key, Body=data, ContentType=content_type, Metadata=metadata
             )
+            self._prove(answer, has_etag)
 
     def put_if_absent(
         self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str], probe_key: str
@@ -60,9 +68,10 @@ class S3Bucket:
     def copy(self, source: str, target: str) -> None:
         """Within the bucket and by its server, with type and metadata. Raises ObjectMissing."""
         with self._translated(source):
-            self.access.client().copy_object(
+            answer = self.access.client().copy_object(
                 Bucket=self.name, Key=target, CopySource={"Bucket": self.name, "Key": source}
             )
+            self._prove(answer, is_copied)
 
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Raises ObjectMissing; BadPicture when larger than the limit."""
@@ -71,6 +80,7 @@ class S3Bucket:
                 answer = self.access.client().get_object(Bucket=self.name, Key=key)
                 # Not `with answer["Body"]`, which hands out urllib3's stream and its bare errors.
                 with closing(answer["Body"]) as body:
+                    self._prove(answer, has_etag)
                     if limit_bytes is not None and answer["ContentLength"] > limit_bytes:
                         raise BadPicture(
                             f"{printable(key)} has {answer['ContentLength']:,} bytes, "
@@ -94,6 +104,7 @@ class S3Bucket:
                     raise
                 self._prove_bucket()
                 return None
+            self._prove(answer, has_etag)
         self._seen = True
         metadata = {name: value for name, value in answer["Metadata"].items() if name.lower() != _PUT_ID}
         return ObjectInfo(
@@ -111,6 +122,9 @@ class S3Bucket:
             for page in pages.paginate(
                 Bucket=self.name, Prefix=prefix, PaginationConfig={"PageSize": page_keys}
             ):
+                # Some other XML than a listing names no bucket, and would pass for an empty one.
+                if "Name" not in page and "Contents" not in page:
+                    raise self._not_s3(page)
                 for entry in page.get("Contents", ()):
                     yield ObjectInfo(entry["Key"], entry["Size"], stamp=entry.get("ETag", ""))
 
@@ -128,13 +142,11 @@ class S3Bucket:
         if self._seen:
             return
         try:
-            self.access.client().head_bucket(Bucket=self.name)
+            # Not a HEAD, whose 404 has no words either and may be of whatever is in S3's place.
+            self.access.client().list_objects_v2(Bucket=self.name, MaxKeys=1)
         except ClientError as error:
             if state_of(error) == 404:
-                raise StoreRefused(
-                    f"bucket {self.name!r} does not exist at {self.access.endpoint}: "
-                    "create it or correct IMPASTO_STORE_URL"
-                ) from error
+                raise
         self._seen = True
 
     def _put_conditionally(
@@ -144,7 +156,7 @@ class S3Bucket:
         with self._translated(key):
             for attempt in range(_CONFLICT_ATTEMPTS):
                 try:
-                    self.access.client().put_object(
+                    answer = self.access.client().put_object(
                         Bucket=self.name,
                         Key=key,
                         Body=data,
@@ -159,6 +171,7 @@ class S3Bucket:
                     if state_of(error) != 409 or attempt == _CONFLICT_ATTEMPTS - 1:
                         raise
                 else:
+                    self._prove(answer, has_etag)
                     return True
         raise AssertionError("unreachable")
 
@@ -170,6 +183,7 @@ class S3Bucket:
             if state_of(error) == 404:
                 return None
             raise
+        self._prove(answer, has_etag)
         return {name.lower(): value for name, value in answer["Metadata"].items()}.get(_PUT_ID)
 
     def _heeds_conditions(self, probe_key: str) -> bool:
@@ -178,7 +192,10 @@ class S3Bucket:
         with self._translated(probe_key):
             try:
                 for _ in range(2):
-                    client.put_object(Bucket=self.name, Key=probe_key, Body=b"probe", IfNoneMatch="*")
+                    answer = client.put_object(
+                        Bucket=self.name, Key=probe_key, Body=b"probe", IfNoneMatch="*"
+                    )
+                    self._prove(answer, has_etag)
             except ClientError as error:
                 # An imitation that does not know the header may also say so, in its own way.
                 if state_of(error) not in (400, 412, 501):
@@ -187,6 +204,15 @@ class S3Bucket:
             finally:
                 self.delete(probe_key)
         return False
+
+    def _prove(self, answer: Mapping[str, Any], check: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Raises StoreUnavailable when it was not S3 that answered so well."""
+        if not check(answer):
+            raise self._not_s3(answer)
+
+    def _not_s3(self, answer: Mapping[str, Any]) -> StoreUnavailable:
+        state = answer["ResponseMetadata"]["HTTPStatusCode"]
+        return not_s3(f"state {state}", bucket=self.name, endpoint=self.access.endpoint)
 
     def _translated(self, key: str = "") -> AbstractContextManager[None]:
         return translated(bucket=self.name, endpoint=self.access.endpoint, key=key)

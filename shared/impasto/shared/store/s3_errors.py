@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from botocore import exceptions as botocore
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -70,6 +70,11 @@ UNAVAILABLE_CODES: Final = frozenset(
     }
 )
 
+_REDIRECTIONS: Final = frozenset({302, 303, 307, 308})
+"""S3 sends elsewhere for good (301), or says by its headers that it is S3."""
+UNAVAILABLE_STATES: Final = frozenset({408, 429}) | _REDIRECTIONS
+"""Beside all from 500 on."""
+
 REFUSED_STATES: Final[dict[int, str]] = {
     # A HEAD has no body, so the state is all that is known.
     301: REFUSED_CODES["PermanentRedirect"],
@@ -119,6 +124,8 @@ def translated(*, bucket: str, endpoint: str, key: str = "") -> Iterator[None]:
         raise
     except ClientError as error:
         raise from_answer(error, bucket=bucket, endpoint=endpoint, key=key) from error
+    except PageInstead as error:
+        raise not_s3(str(error), bucket=bucket, endpoint=endpoint) from error
     except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
         raise from_exception(error, bucket=bucket, endpoint=endpoint) from error
 
@@ -128,7 +135,10 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
     code, state = code_of(error), state_of(error)
     where = f"bucket {bucket!r} at {endpoint}"
     what = f"{where}, object '{printable(key)}'" if key else where
-    if code in MISSING_CODES or (key and code in ("404", "") and state == 404):
+    if state == 404 and code in ("404", ""):
+        # S3 says which of the two is missing, but to a HEAD, which is looked at before.
+        return not_s3(f"state {state}", bucket=bucket, endpoint=endpoint)
+    if code in MISSING_CODES:
         return ObjectMissing(f"{where} has no object '{printable(key)}'")
     if code == "NoSuchBucket" or state == 404:
         return StoreRefused(
@@ -136,7 +146,8 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
         )
     if code in REFUSED_CODES:
         return StoreRefused(f"{what} refuses ({code}): {REFUSED_CODES[code]}")
-    if code in UNAVAILABLE_CODES or state in (408, 429) or (state >= 500 and state not in REFUSED_STATES):
+    passing = state in UNAVAILABLE_STATES or (state >= 500 and state not in REFUSED_STATES)
+    if code in UNAVAILABLE_CODES or passing:
         return StoreUnavailable(
             f"{what} can't answer now ({code or state}): try again later",
             retry_after_seconds=_retry_after_seconds(error),
@@ -157,7 +168,48 @@ def from_exception(error: Exception, *, bucket: str, endpoint: str) -> ImpastoEr
         if isinstance(error, fault):
             return StoreUnavailable(f"{where} does not answer ({type(error).__name__}): {mend}")
     # An answer that botocore can't read, among others: a proxy's page, or no S3 server at all.
-    return StoreUnavailable(f"{where} does not answer as S3 does ({type(error).__name__}): {_ENDPOINT}")
+    return not_s3(type(error).__name__, bucket=bucket, endpoint=endpoint)
+
+
+def not_s3(what: str, *, bucket: str, endpoint: str) -> StoreUnavailable:
+    """Something else sits there and speaks: a login page, a proxy, an ingress whose server is down."""
+    return StoreUnavailable(
+        f"bucket {bucket!r} at {endpoint} does not answer as S3 does ({what}): {_ENDPOINT}"
+    )
+
+
+class PageInstead(Exception):
+    """What answered is no S3: a login page, a proxy's, or the way to one."""
+
+
+def refuse_pages(response_dict: Mapping[str, Any], **_: object) -> None:
+    """For botocore's event `before-parse`: raises PageInstead before it makes anything of such an answer.
+
+    It would take a page for an object, a well-formed one for an empty listing, and follow a redirection round
+    and round. S3 and its imitations have headers of S3's on each answer, or no pages.
+    """
+    headers, state = response_dict["headers"], response_dict["status_code"]
+    page = headers.get("content-type", "").startswith("text/html")
+    if (page or state in _REDIRECTIONS) and not any(name.lower().startswith("x-amz") for name in headers):
+        if hasattr(response_dict["body"], "close"):
+            response_dict["body"].close()
+        raise PageInstead(f"state {state}")
+
+
+def has_etag(answer: Mapping[str, Any]) -> bool:
+    """Whether the answer is to a GET, HEAD or PUT that succeeded, as each of S3's imitations gives it."""
+    return "etag" in _headers(answer)
+
+
+def is_copied(answer: Mapping[str, Any]) -> bool:
+    """Whether the answer is to a copy that succeeded: it tells of the new object."""
+    return "ETag" in answer.get("CopyObjectResult", {})
+
+
+def _headers(response: Mapping[str, Any]) -> Mapping[str, str]:
+    """By their names in lower case."""
+    headers: Mapping[str, str] = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
 
 
 def code_of(error: ClientError) -> str:
@@ -171,8 +223,7 @@ def state_of(error: ClientError) -> int:
 
 
 def _retry_after_seconds(error: ClientError) -> float | None:
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
-        return max(0.0, float(headers["retry-after"]))
+        return max(0.0, float(_headers(error.response)["retry-after"]))
     except (KeyError, ValueError):
         return None
