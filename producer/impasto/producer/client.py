@@ -55,6 +55,7 @@ from impasto.shared.store.open import open_deployment_store
 
 if TYPE_CHECKING:
     from impasto.producer.schedules.api import Schedules
+    from impasto.producer.webhooks.service import Webhooks
 
 LATEST: Final = "latest"
 
@@ -93,6 +94,14 @@ class Client:
     def connection(self) -> Connection:
         """Redis, ledger, store and queue of the deployment."""
         return connect_to(self.deployment)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Whose URLs are told what happens."""
+        # httpx and the scheme's library take their time to load, and few need them.
+        from impasto.producer.webhooks.service import Webhooks
+
+        return Webhooks(self.connection.redis, self.connection.deployment)
 
     @cached_property
     def schedules(self) -> Schedules:

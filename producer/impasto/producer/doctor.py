@@ -19,10 +19,13 @@ import redis
 
 from impasto.producer.local.runfile import check_same_store, default_store_url, locate
 from impasto.producer.local.valkey import connect, server_facts, server_version
+from impasto.producer.webhooks.registry import WebhookState
+from impasto.producer.webhooks.service import Webhooks
 from impasto.shared.deployment import Deployment, mask_url
 from impasto.shared.errors import BadSettings, ImpastoError, NotRunning
 from impasto.shared.ledger import WorkerInfo
 from impasto.shared.ledger.redis_ledger import RedisLedger
+from impasto.shared.printable import printable
 from impasto.shared.store.open import file_path, open_deployment_store
 
 _LITTLE_DISK_BYTES: Final = 2 * 2**30
@@ -105,6 +108,7 @@ def _examine_server(deployment: Deployment, url: str) -> tuple[list[Check], list
         ledger = RedisLedger(client, namespace=deployment.namespace)
         try:
             workers, letters = ledger.workers(), ledger.dead_letters()
+            told = list(_webhooks(Webhooks(client, deployment)))
         except ImpastoError as error:
             mend = "mend what stands above; a server must allow scripts (EVALSHA) on Impasto's keys"
             return [*checks, Check("ledger", Status.FAILED, str(error), mend)], None
@@ -115,7 +119,41 @@ def _examine_server(deployment: Deployment, url: str) -> tuple[list[Check], list
             "if that is Impasto, start the workers again with its version"
         )
         checks.append(Check("messages", Status.WARNING, detail, mend))
-    return checks, workers
+    return [*checks, *told], workers
+
+
+def _webhooks(webhooks: Webhooks) -> Iterator[Check]:
+    """Nothing where there are none."""
+    known = webhooks.list()
+    if not known:
+        return
+    found = Status.OK
+    for webhook in known:
+        health = webhooks.health(webhook.id)
+        last = health.last.told if health.last is not None else ""
+        name = f"{webhook.id} ({printable(webhook.shown_url)})"
+        if webhook.state is WebhookState.DISABLED:
+            mend = f"`impasto webhooks resume {webhook.id}` once it is back, or remove it"
+            yield Check("webhooks", Status.WARNING, f"{name} answered that it is gone", mend)
+        elif health.failing:
+            detail = f"{name} took none of the last {health.failing}: {last}; {health.waiting} wait"
+            yield Check("webhooks", Status.WARNING, detail, f"try it: `impasto webhooks test {webhook.id}`")
+        elif health.dead:
+            detail = f"{name} works, but {health.dead} deliveries were given up before"
+            mend = f"`impasto webhooks redeliver --failed {webhook.id}` sends them again"
+            yield Check("webhooks", Status.WARNING, detail, mend)
+        else:
+            continue
+        found = Status.WARNING
+    backlog = webhooks.backlog()
+    if backlog.is_left_lying:
+        found = Status.WARNING
+        detail = f"events that nobody takes to the webhooks: {backlog.events}"
+        yield Check(
+            "webhooks", Status.WARNING, detail, "start `impasto beat`; its log says what stands in the way"
+        )
+    if found is Status.OK:
+        yield Check("webhooks", Status.OK, f"{len(known)} told of what happens")
 
 
 def _writes(facts: Mapping[str, Any]) -> Check:

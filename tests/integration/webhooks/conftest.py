@@ -41,7 +41,7 @@ def connection(stage: Stage) -> Iterator[Connection]:
 
 @pytest.fixture
 def webhooks(connection: Connection) -> Webhooks:
-    return Webhooks(connection)
+    return Webhooks(connection.redis, connection.deployment)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from impasto.producer.cli import (
     up,
     versions,
     watch,
+    webhooks,
     worker,
 )
 from impasto.producer.cli.screen import one_line
@@ -72,6 +73,7 @@ app.command()(config.config)
 app.command(context_settings=worker.PASS_ON)(worker.worker)
 app.command()(beat.beat)
 app.add_typer(schedule.app, name="schedule")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("version")(versions.versions)
 
 

@@ -13,6 +13,7 @@ from impasto.producer.client import Client
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.hours import keep_hours
 from impasto.producer.schedules.runner import Runner
+from impasto.producer.webhooks.courier import Courier
 from impasto.shared.errors import Transient
 
 log: Any = structlog.get_logger()
@@ -36,6 +37,7 @@ def duties(client: Client, runner: Runner, book: Book) -> list[Duty]:
     return [
         Duty("fires", runner.turn, 1.0),
         Duty("hours", lambda: keep_hours(client.connection, book), 5.0),
+        Duty("webhooks", Courier(client.connection).turn, 1.0),
     ]
 
 

@@ -70,6 +70,12 @@ class Outcome:
     excerpt: str
     seconds: float
 
+    @property
+    def told(self) -> str:
+        """For people, on one line."""
+        said = "no answer" if self.status is None else f"HTTP {self.status}"
+        return f"{said}: {self.error or self.excerpt}".removesuffix(": ")
+
 
 @dataclass(frozen=True)
 class Delivery:

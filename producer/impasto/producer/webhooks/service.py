@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 import httpx
+import redis
 
-from impasto.producer.connection import Connection
 from impasto.producer.webhooks.addresses import Allowed, Resolve, resolved, system_resolve
 from impasto.producer.webhooks.courier import post
 from impasto.producer.webhooks.deliveries import Deliveries, Delivery, DeliveryState, Health
-from impasto.producer.webhooks.payloads import DEFAULT_TYPES, IsATest, WebhookTest, WebhookType
+from impasto.producer.webhooks.narrator import REPORT_SECONDS
+from impasto.producer.webhooks.payloads import DEFAULT_TYPES, IsATest, WebhookTest
 from impasto.producer.webhooks.post import Answer, Poster, Unreachable
 from impasto.producer.webhooks.registry import (
     Registry,
@@ -28,6 +29,7 @@ from impasto.producer.webhooks.registry import (
 from impasto.producer.webhooks.scripts import Scripts
 from impasto.producer.webhooks.signing import checked_secret, new_secret
 from impasto.producer.webhooks.urls import checked_url, host_and_port
+from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NoSuchWebhook
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.redis_errors import translated
@@ -35,6 +37,7 @@ from impasto.shared.ledger.redis_errors import translated
 OVERLAP_SECONDS: Final = 24 * 3600.0
 """For how long the secret before the last signs too, so that a receiver has time to learn the new one."""
 _SHOWN: Final = 100
+_LYING_SECONDS: Final = 2 * REPORT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Backlog:
     oldest_ms: int | None
     dropped: int
 
+    @property
+    def is_left_lying(self) -> bool:
+        """Whether no courier can be at work; the end of a batch may wait for its report for a while."""
+        return self.oldest_ms is not None and now_ms() - self.oldest_ms > _LYING_SECONDS * 1000
+
 
 class Webhooks:
     """The webhooks of one deployment. Safe to share between threads; all may raise LedgerUnavailable.
@@ -71,12 +79,14 @@ class Webhooks:
     `webhook` is an id everywhere, a beginning that only one has, or its URL. Raises NoSuchWebhook.
     """
 
-    def __init__(self, connection: Connection, *, resolve: Resolve = system_resolve) -> None:
-        self._client = connection.redis
-        self._keys = Keys(connection.deployment.namespace)
-        self._scripts = Scripts(connection.redis)
-        self._registry = Registry(connection.redis, self._keys, self._scripts)
-        self._allowed = Allowed.of(connection.deployment.webhook_allow)
+    def __init__(
+        self, client: redis.Redis, deployment: Deployment, *, resolve: Resolve = system_resolve
+    ) -> None:
+        self._client = client
+        self._keys = Keys(deployment.namespace)
+        self._scripts = Scripts(client)
+        self._registry = Registry(client, self._keys, self._scripts)
+        self._allowed = Allowed.of(deployment.webhook_allow)
         self._resolve = resolve
         self._poster = Poster(self._allowed, resolve)
 
@@ -243,8 +253,3 @@ class Webhooks:
 
     def _of(self, webhook: Webhook) -> Deliveries:
         return Deliveries(self._client, self._keys, self._scripts, webhook.id)
-
-
-def wanted_names() -> str:
-    """The events to choose from, for people."""
-    return ", ".join(type.value for type in WebhookType if type is not WebhookType.TEST)
