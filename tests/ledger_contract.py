@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,21 @@ from impasto.shared.ledger import (
     Settled,
     SweepResult,
 )
+
+_PAGE = (Path(__file__).parents[1] / "docs" / "pair-life.md").read_text(encoding="utf-8")
+
+
+def _rows(title: str) -> list[list[str]]:
+    lines = _PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0].splitlines()
+    return [line.strip("|").split("|") for line in lines if line.startswith("| `")]
+
+
+EVENT_DATA = {
+    kind.strip(" `"): {frozenset(re.findall(r"`(\w+)`", variant)) for variant in data.split("; or,")}
+    for kind, data in _rows("Events")
+}
+"""Of each event the names of its data, in each of its forms, as docs/pair-life.md has them."""
+EVENT_FIELDS = {name.strip(" `"): type.strip() for name, type, _ in _rows("Data of events")}
 
 COUNTED = Settled(counted=True, batch_finished=False)
 LAST = Settled(counted=True, batch_finished=True)
@@ -639,6 +656,80 @@ class LedgerContract:
         assert sweep(ledger).unreported == ()
 
     # failed → waiting
+
+    def test_one_reporter_at_a_time_writes_a_missing_report(self, ledger: Ledger, clock: Clock) -> None:
+        def reporting(reporter: str) -> bool:
+            return ledger.reporting("b", reporter=reporter, ttl_seconds=30)
+
+        opened(ledger, 1)
+        assert not reporting("one")
+        run(ledger, "b", 0)
+        assert reporting("one")
+        assert not reporting("two")
+        clock.pass_seconds(29)
+        assert sweep(ledger).unreported == ()
+        assert reporting("one")
+        clock.pass_seconds(29)
+        assert not reporting("two")
+        clock.pass_seconds(1)
+        assert sweep(ledger).unreported == ("b",)
+        assert reporting("two")
+        assert not reporting("one")
+        ledger.reported("b", ledger.status("b").finished_ms)
+        assert not reporting("two")
+
+    def test_a_retried_batch_is_reported_by_whoever_comes_first_at_its_new_end(self, ledger: Ledger) -> None:
+        opened(ledger, 1)
+        take(ledger, "b", 0)
+        fail(ledger, "b", 0)
+        assert ledger.reporting("b", reporter="one", ttl_seconds=30)
+        ledger.retry("b")
+        assert not ledger.reporting("b", reporter="one", ttl_seconds=30)
+        ledger.advance("b", min_window=1)
+        run(ledger, "b", 0)
+        assert ledger.reporting("b", reporter="two", ttl_seconds=30)
+
+    def test_what_people_resume_or_prioritise_waits_for_no_turn_of_the_sweep(self, ledger: Ledger) -> None:
+        opened(ledger, 2)
+        assert sweep(ledger, every=5).ran
+        ledger.control("b", Control.PAUSE)
+        assert not sweep(ledger, every=5).ran
+        ledger.control("b", Control.RESUME)
+        assert sweep(ledger, every=5).publish == (("b", 0), ("b", 1))
+        assert not sweep(ledger, every=5).ran
+        ledger.set_priority("b", 2)
+        assert sweep(ledger, every=5).publish == (("b", 0), ("b", 1))
+
+    def test_every_events_data_are_those_that_the_page_names(self, ledger: Ledger, clock: Clock) -> None:
+        opened(ledger, 8, window=8)
+        ledger.set_priority("b", 2)
+        take(ledger, "b", 0)
+        postpone(ledger, "b", 0, delay=5)
+        run(ledger, "b", 1)
+        take(ledger, "b", 2)
+        fail(ledger, "b", 2)
+        ledger.retry("b")
+        take(ledger, "b", 3)
+        clock.pass_seconds(31)
+        sweep(ledger, max_deaths=1)
+        ledger.control("b", Control.PAUSE)
+        ledger.control("b", Control.RESUME)
+        for pair in (4, 5, 6):
+            take(ledger, "b", pair)
+        ledger.control("b", Control.CANCEL)
+        postpone(ledger, "b", 4)
+        fail(ledger, "b", 5)
+        clock.pass_seconds(31)
+        sweep(ledger)
+        told: dict[str, set[frozenset[str]]] = {}
+        for event in ledger.events("b"):
+            told.setdefault(event.type.value, set()).add(frozenset(event.data))
+            for name, value in event.data.items():
+                # A whole number is a number, and a truth is neither.
+                kinds = {bool: ("boolean",), int: ("integer", "number"), float: ("number",), str: ("string",)}
+                assert EVENT_FIELDS[name] in kinds[type(value)], (event.type, name, value)
+        assert told == EVENT_DATA
+        assert set(EVENT_FIELDS) == {name for each in told.values() for names in each for name in names}
 
     def test_failed_pairs_that_are_retried_come_before_those_whose_turn_has_never_been(
         self, ledger: Ledger

@@ -258,6 +258,16 @@ class LedgerMachine(RuleBasedStateMachine):
         finished_ms = self.ask("status", batch).finished_ms
         self.ask("reported", batch, finished_ms - 1 if late and finished_ms else finished_ms)
 
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), reporter=WORKERS)
+    def reporting(self, data: st.DataObject, reporter: str) -> None:
+        batch = self.a_batch(data)
+        mine = self.ask("reporting", batch, reporter=reporter, ttl_seconds=10.0)
+        assert self.ask("status", batch).is_over or not mine
+        assert self.ask("reporting", batch, reporter=reporter, ttl_seconds=10.0) == mine
+        if mine:
+            assert not self.ask("reporting", batch, reporter="another", ttl_seconds=10.0)
+
     @invariant()
     def counts_agree(self) -> None:
         for batch in self.batches:

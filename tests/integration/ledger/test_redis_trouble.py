@@ -243,6 +243,24 @@ def test_more_failed_pairs_than_one_command_moves_are_all_retried(
         assert ledger.advance("b", min_window=3) == [0, 1, 2]
 
 
+def test_a_batch_that_can_not_be_swept_takes_nothing_from_the_others_and_is_named(
+    valkey: RedisServer, namespace: str
+) -> None:
+    clock = Clock()
+    with connect(valkey.url) as client:
+        ledger = RedisLedger(client, namespace=namespace, clock=clock)
+        for batch in ("a", "broken", "c"):
+            opened(ledger, 1, batch=batch)
+            clock.pass_seconds(1)
+        client.set(f"{{{namespace}}}:batch:broken:leases", "of another type")
+        clock.pass_seconds(601)
+        swept = sweep(ledger)
+        assert set(swept.publish) == {("a", 0), ("c", 0)}
+        (trouble,) = swept.troubles
+        assert "batch broken" in trouble
+        assert "WRONGTYPE" in trouble
+
+
 def test_two_ledgers_in_one_redis_do_not_meet(valkey: RedisServer, namespace: str) -> None:
     with connect(valkey.url) as client:
         one, other = (RedisLedger(client, namespace=f"{namespace}-{n}") for n in range(2))

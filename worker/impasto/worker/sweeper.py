@@ -64,6 +64,8 @@ class Sweeper:
             min_window=self._deployment.window,
             retention_seconds=None if days is None else days * 24 * 3600,
         )
+        for trouble in found.troubles:
+            log.error("sweep.batch_failed", error=trouble)
         for batch in found.forgotten:
             log.info("batch.forgotten", batch=batch)
         for batch in found.unreported:

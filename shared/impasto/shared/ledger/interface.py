@@ -160,6 +160,7 @@ class SweepResult:
     failed: Sequence[tuple[str, int]] = ()  # pairs failed now for having killed too many workers
     unreported: Sequence[str] = ()  # finished batches whose report nobody has written yet
     forgotten: Sequence[str] = ()  # batches that have been over for longer than they are kept
+    troubles: Sequence[str] = ()  # why batches could not be swept, a line each; the others were
 
 
 @dataclass(frozen=True)
@@ -388,6 +389,13 @@ class Ledger(Protocol):
         """Remove all that is kept of a batch that is over; whether the ledger knows nothing of it now.
 
         The token that opened it may open another. What of it lies in the store stays.
+        """
+
+    def reporting(self, batch: str, *, reporter: str, ttl_seconds: float) -> bool:
+        """Whether this reporter is to write the finished batch's report, or to go on with it.
+
+        False when another one said so less than its `ttl_seconds` ago, and when no report is missing: the
+        batch was reported, or was retried. Until the time is over no sweep names the batch.
         """
 
     def reported(self, batch: str, finished_ms: int | None) -> None:

@@ -101,6 +101,7 @@ class MemoryLedger:
         self._tokens: dict[str, tuple[str, int]] = {}
         self._workers: dict[str, tuple[WorkerInfo, int]] = {}
         self._unreported: dict[str, int] = {}
+        self._reporters: dict[str, tuple[str, int]] = {}
         self._letters: dict[tuple[str, str], int] = {}
         self._swept_until_ms = 0
         self._event_count = 0
@@ -313,6 +314,8 @@ class MemoryLedger:
                 found.state = BatchState.ACTIVE
                 self._publish_again(found)
                 self._tell(found, EventType.BATCH_RESUMED)
+            if action is Control.RESUME:
+                self._swept_until_ms = 0
             return self.status(batch)
 
     def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
@@ -334,6 +337,7 @@ class MemoryLedger:
                 found.priority = priority
                 self._publish_again(found)
                 self._tell(found, EventType.BATCH_PRIORITISED, priority=priority)
+            self._swept_until_ms = 0
             return self.status(batch)
 
     def forget(self, batch: str) -> bool:
@@ -345,7 +349,20 @@ class MemoryLedger:
                 return False
             del self._batches[batch]
             self._unreported.pop(batch, None)
+            self._reporters.pop(batch, None)
             self._tokens = {token: opened for token, opened in self._tokens.items() if opened[0] != batch}
+            return True
+
+    def reporting(self, batch: str, *, reporter: str, ttl_seconds: float) -> bool:
+        with self._changed:
+            now = self._clock()
+            if batch not in self._unreported:
+                return False
+            other, until_ms = self._reporters.get(batch, (reporter, 0))
+            if other != reporter and until_ms > now:
+                return False
+            self._reporters[batch] = (reporter, now + _ms(ttl_seconds))
+            self._unreported[batch] = now + _ms(ttl_seconds)
             return True
 
     def reported(self, batch: str, finished_ms: int | None) -> None:
@@ -353,6 +370,7 @@ class MemoryLedger:
             found = self._batches.get(batch)
             if found is not None and finished_ms is not None and found.finished_ms == finished_ms:
                 self._unreported.pop(batch, None)
+                self._reporters.pop(batch, None)
 
     def status(self, batch: str) -> BatchStatus:
         with self._changed:
@@ -472,6 +490,7 @@ class MemoryLedger:
                 batch.state = BatchState.ACTIVE
                 batch.finished_ms = None
                 self._unreported.pop(batch.opening.batch, None)
+                self._reporters.pop(batch.opening.batch, None)
             batch.swept_ms = 0
             self._tell(batch, EventType.BATCH_RETRIED, pairs=len(failed))
         return len(failed)

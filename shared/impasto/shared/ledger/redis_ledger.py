@@ -13,7 +13,7 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from impasto.shared.errors import BadSettings
+from impasto.shared.errors import BadSettings, LedgerUnavailable
 from impasto.shared.ledger import answers
 from impasto.shared.ledger.interface import (
     BatchOpening,
@@ -203,13 +203,21 @@ class RedisLedger:
         failure = json.dumps(poison(max_deaths))
         publish: list[tuple[str, int]] = []
         failed: list[tuple[str, int]] = []
+        troubles: list[str] = []
         for batch in batches:
             most = PAIRS_A_SWEEP - len(publish) - len(failed)
             if most <= 0:
                 break
-            due, dead = self._on(
-                "sweep", batch, self._now(), _ms(stale_seconds), max_deaths, min_window, most, failure
-            )
+            try:
+                due, dead = self._on(
+                    "sweep", batch, self._now(), _ms(stale_seconds), max_deaths, min_window, most, failure
+                )
+            except LedgerUnavailable as error:
+                # What the other batches' scripts name counts as published: it must not be lost with this one.
+                if not isinstance(error.__cause__, redis.ResponseError):
+                    raise
+                troubles.append(f"batch {batch}: {error}")
+                continue
             publish += [(batch, int(pair)) for pair in due]
             failed += [(batch, int(pair)) for pair in dead]
         unreported = self._run(
@@ -220,7 +228,14 @@ class RedisLedger:
             BATCHES_A_SWEEP,
         )
         forgotten = self._forget_outlived(retention_seconds) if retention_seconds is not None else []
-        return SweepResult(True, tuple(publish), tuple(failed), tuple(unreported), tuple(forgotten))
+        return SweepResult(
+            True, tuple(publish), tuple(failed), tuple(unreported), tuple(forgotten), tuple(troubles)
+        )
+
+    def _sweep_soon(self) -> None:
+        """What a sweep must publish, people wait for: the next heart that asks gets its turn."""
+        with translated(self._client):
+            self._client.delete(self._keys.shared("sweep_turn"))
 
     def _forget_outlived(self, keep_seconds: float) -> list[str]:
         outlived = self._run(
@@ -229,7 +244,10 @@ class RedisLedger:
         return [batch for batch in outlived if self.forget(batch)]
 
     def control(self, batch: str, action: Control) -> BatchStatus:
-        return answers.status(batch, self._on("control", batch, self._now(), Control(action).value))
+        told = answers.status(batch, self._on("control", batch, self._now(), Control(action).value))
+        if action == Control.RESUME:
+            self._sweep_soon()
+        return told
 
     def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
         if pairs is None:
@@ -244,7 +262,9 @@ class RedisLedger:
 
     def set_priority(self, batch: str, priority: int) -> BatchStatus:
         priority = checked_priority(batch, priority)
-        return answers.status(batch, self._on("prioritise", batch, self._now(), priority))
+        told = answers.status(batch, self._on("prioritise", batch, self._now(), priority))
+        self._sweep_soon()
+        return told
 
     def forget(self, batch: str) -> bool:
         keys = [*self._keys.for_scripts(batch), self._keys.shared("batches")]
@@ -253,6 +273,9 @@ class RedisLedger:
         if token:
             keys.append(self._keys.token(token))
         return bool(self._run("forget", keys, batch))
+
+    def reporting(self, batch: str, *, reporter: str, ttl_seconds: float) -> bool:
+        return bool(self._on("reporting", batch, self._now(), batch, reporter, _ms(ttl_seconds)))
 
     def reported(self, batch: str, finished_ms: int | None) -> None:
         self._on("reported", batch, batch, EVENTS_SECONDS, "" if finished_ms is None else finished_ms)

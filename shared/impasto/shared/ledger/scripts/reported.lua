@@ -10,5 +10,6 @@
 
 if redis.call('HGET', K.meta, 'finished_ms') == ARGV[3] then
   redis.call('ZREM', K.unreported, ARGV[1])
+  redis.call('HDEL', K.meta, 'reporter', 'reporting_until')
   redis.call('EXPIRE', K.events, ARGV[2])
 end

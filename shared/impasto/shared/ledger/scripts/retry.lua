@@ -28,7 +28,7 @@ if moved > 0 then
   redis.call('HINCRBY', K.meta, 'failed', -moved)
   if batch.state == 'failed' then
     redis.call('HSET', K.meta, 'state', 'active')
-    redis.call('HDEL', K.meta, 'finished_ms')
+    redis.call('HDEL', K.meta, 'finished_ms', 'reporter', 'reporting_until')
     redis.call('ZREM', K.unreported, batch.id)
     redis.call('ZREM', K.over, batch.id)
     redis.call('PERSIST', K.events)
