@@ -282,6 +282,8 @@ def test_a_worker_that_can_never_begin_ends_it_with_the_workers_words_and_code(
     assert ended == code
     assert words in line
     assert "worker-1.log" in line
+    assert f"worker-1 ended (exit code {code})" in up.text
+    assert "starting it again" not in up.text
 
 
 def test_a_state_folder_that_is_none_is_told(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Program:
     """What to run. `environment` is all of it; `folder` is where it works; None: ours.
 
     `grace_seconds` is how long it may take to end after SIGTERM; `orphan_signal` is what the kernel sends
-    it when the supervisor dies.
+    it when the supervisor dies. `hopeless` are exit codes of a first life after which it stays down.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Program:
     folder: Path | None = None
     grace_seconds: float = 10.0
     orphan_signal: signal.Signals = signal.SIGKILL
+    hopeless: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -141,13 +142,16 @@ class Supervisor:
         for one in self._children.values():
             if one.process is not None and (code := one.process.poll()) is not None:
                 lived_seconds = now - one.started
-                wait_seconds = one.backoff.after(lived_seconds)
                 one.process = None
                 one.exit_codes.append(code)
-                one.starts_again = now + wait_seconds
+                again = ""
+                if len(one.exit_codes) > 1 or code not in one.program.hopeless:
+                    wait_seconds = one.backoff.after(lived_seconds)
+                    one.starts_again = now + wait_seconds
+                    again = f"starting it again in {wait_seconds:g} s; "
                 self._say(
                     f"{one.program.name} ended ({describe_exit(code)}) after {lived_seconds:.0f} s; "
-                    f"starting it again in {wait_seconds:g} s; its log: {one.log.path}"
+                    f"{again}its log: {one.log.path}"
                 )
             if one.starts_again is not None and now >= one.starts_again:
                 self._start_again(one)

@@ -25,9 +25,11 @@ from impasto.producer.local.runfile import (
 )
 from impasto.producer.local.signals import StopSignals
 from impasto.producer.local.supervisor import Program, Supervisor
-from impasto.producer.local.valkey import NAME, Valkey, server_facts, wait_until_answering
+from impasto.producer.local.valkey import NAME, Valkey, connect, server_facts, wait_until_answering
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, ImpastoError, NotInstalled, NotRunning, WeightsUnavailable
+from impasto.shared.ledger.redis_ledger import RedisLedger
+from impasto.shared.store.home import require_home
 from impasto.shared.store.open import open_deployment_store
 
 BEAT: Final = "beat"
@@ -135,7 +137,10 @@ def _start_base(
         return None
     store_url = deployment.store_url or default_store_url(deployment.state)
     located = deployment.model_copy(update={"redis_url": redis_url, "store_url": store_url})
-    open_deployment_store(located).check()
+    store = open_deployment_store(located)
+    store.check()
+    with connect(redis_url) as client:
+        require_home(store, RedisLedger(client, namespace=located.namespace))
     write_running(deployment.state, Running.this_process(redis_url, store_url))
     return _Base(located, facts)
 
@@ -191,6 +196,7 @@ def worker_program(
         environment=variables,
         folder=folder,
         grace_seconds=deployment.grace_seconds + _GRACE_MARGIN_SECONDS,
+        hopeless=frozenset(_HOPELESS),
     )
 
 
