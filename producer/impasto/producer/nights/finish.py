@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 from pydantic import ValidationError
@@ -82,6 +82,34 @@ def tell(connection: Connection, summary: NightSummary) -> None:
     add_to_outbox(connection, _payload(summary))
     store.delete(layout.open_night_key(name, summary.fired_at))
     log.info("night.told", schedule=name, outcome=summary.outcome, batch=summary.batch)
+
+
+def tell_of_none(
+    connection: Connection,
+    name: str,
+    fired_at: datetime,
+    outcome: Literal["skipped", "error"],
+    message: str,
+) -> None:
+    """The same of a fire that made no batch, and why; nothing where one was made after all.
+
+    Raises as `tell`.
+    """
+    store = connection.store
+    known = (layout.open_night_key(name, fired_at), layout.night_key(name, fired_at))
+    if any(store.head(key) is not None for key in known):
+        return
+    now = datetime.now(UTC)
+    summary = NightSummary(
+        schedule=name,
+        fired_at=fired_at,
+        outcome=outcome,
+        message=message,
+        started_at=now,
+        finished_at=now,
+        seconds=0.0,
+    )
+    tell(connection, summary)
 
 
 def _latest(store: ObjectStore, name: str) -> NightSummary | None:
