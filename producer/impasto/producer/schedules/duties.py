@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from impasto.producer.client import Client
+from impasto.producer.nights import finish_nights
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.hours import keep_hours
 from impasto.producer.schedules.runner import Runner
@@ -37,6 +38,7 @@ def duties(client: Client, runner: Runner, book: Book) -> list[Duty]:
     return [
         Duty("fires", runner.turn, 1.0),
         Duty("hours", lambda: keep_hours(client.connection, book), 5.0),
+        Duty("nights", lambda: finish_nights(client), 10.0),
         Duty("webhooks", Courier(client.connection).turn, 1.0),
     ]
 

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 import structlog
 
 from impasto.producer.client import Client
+from impasto.producer.nights import run_night
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries
 from impasto.producer.schedules.hours import give_hours
-from impasto.producer.schedules.night import run_night
 from impasto.producer.schedules.records import Fire, FireResult
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.shared.errors import ImpastoError, NoSuchBatch, Transient
@@ -69,6 +69,12 @@ class Runner:
         with self._lock:
             self._in_hand[fire.schedule] = fire
         threading.Thread(target=self._do, args=(fire,), name=f"fire of {fire.key}", daemon=True).start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fire is under way."""
+        with self._lock:
+            return bool(self._in_hand)
 
     def put_back(self) -> None:
         """This process ends by its own will: what it had begun is not held against the fires."""
