@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import sys
-from datetime import UTC, datetime
 from typing import Final
 
 import torch
@@ -56,7 +55,8 @@ def describe(
         software=software(),
         notes=(*work.inputs.notes, *encoded.notes, *result.notes),
         started_at=work.started_at,
-        finished_at=datetime.now(UTC),
+        # Of two readings of a clock that was set meanwhile the difference would be of hours or below zero.
+        finished_at=work.started_at + work.stopwatch.elapsed,
     )
 
 
