@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -22,7 +23,7 @@ from impasto.shared.ledger import Failure, Ledger, PairState
 from impasto.shared.metadata import OutputMetadata
 
 _READERS = 16
-_AT_A_TIME = 1000
+_AT_A_TIME = 250
 
 
 class ReportedPair(BaseModel):
@@ -72,8 +73,13 @@ class Report(BaseModel):
         return out.getvalue()
 
 
-def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
-    """Raises NoSuchBatch, ObjectMissing when the batch's spec is gone, and the store's other errors."""
+def build_report(
+    batch: str, ledger: Ledger, files: BatchFiles, *, go_on: Callable[[], None] = lambda: None
+) -> Report:
+    """Raises NoSuchBatch, ObjectMissing when the batch's spec is gone, and the store's other errors.
+
+    `go_on` is called before each of its parts, some hundred pairs; what it raises ends the work.
+    """
     status = ledger.status(batch)
     done = set(ledger.done_pairs(batch))
     failures = {failure.pair: failure for failure in ledger.failures(batch)}
@@ -88,7 +94,7 @@ def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
         jobs = files.jobs(batch)
         # `map` takes all that it is given at once, and a batch may have a million.
         slices = iter(lambda: list(islice(jobs, _AT_A_TIME)), [])
-        pairs = tuple(reported for part in slices for reported in pool.map(row, part))
+        pairs = tuple(reported for part in slices for reported in _part(part, go_on, pool, row))
     return Report(
         batch=batch,
         name=status.name,
@@ -99,10 +105,23 @@ def build_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
     )
 
 
-def write_report(batch: str, ledger: Ledger, files: BatchFiles) -> Report:
+def _part(
+    jobs: list[PairJob],
+    go_on: Callable[[], None],
+    pool: ThreadPoolExecutor,
+    row: Callable[[PairJob], ReportedPair],
+) -> Iterator[ReportedPair]:
+    go_on()
+    return pool.map(row, jobs)
+
+
+def write_report(
+    batch: str, ledger: Ledger, files: BatchFiles, *, go_on: Callable[[], None] = lambda: None
+) -> Report:
     """Build the report, put it in the store in both forms, tell the ledger. Raises as `build_report`."""
     finished_ms = ledger.status(batch).finished_ms
-    report = build_report(batch, ledger, files)
+    report = build_report(batch, ledger, files, go_on=go_on)
+    go_on()
     files.store.put(
         layout.report_key(batch, "csv"), report.to_csv().encode(), content_type="text/csv; charset=utf-8"
     )

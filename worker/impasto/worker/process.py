@@ -78,7 +78,7 @@ def run_worker(deployment: Deployment) -> int:
         store_seconds=deployment.store_patience_seconds,
         check_store=store.check,
     )
-    reporter = Reporter(ledger, files)
+    reporter = Reporter(worker, ledger, files)
     settler = Settler(
         worker=worker,
         deployment=deployment,

@@ -9,17 +9,22 @@ import threading
 import structlog
 
 from impasto.shared.batches import BatchFiles
-from impasto.shared.errors import ImpastoError, NoSuchBatch, ObjectMissing
+from impasto.shared.errors import ImpastoError, LeaseLost, NoSuchBatch, ObjectMissing
 from impasto.shared.ledger import Ledger
+from impasto.shared.ledger.policy import REPORT_AGAIN_SECONDS
 from impasto.shared.reports import write_report
 
 log = structlog.get_logger()
 
 
 class Reporter:
-    """One thread. A report that fails is asked for again by the sweep, here or at another worker."""
+    """One thread. A report that fails is asked for again by the sweep, here or at another worker.
 
-    def __init__(self, ledger: Ledger, files: BatchFiles) -> None:
+    A large one takes minutes: while this worker writes it, the ledger has nobody else begin.
+    """
+
+    def __init__(self, worker: str, ledger: Ledger, files: BatchFiles) -> None:
+        self._worker = worker
         self._ledger = ledger
         self._files = files
         self._asked: queue.Queue[str | None] = queue.Queue()
@@ -57,9 +62,15 @@ class Reporter:
                 with self._lock:
                     self._under_way.discard(batch)
 
+    def _claim(self, batch: str) -> None:
+        if not self._ledger.reporting(batch, reporter=self._worker, ttl_seconds=REPORT_AGAIN_SECONDS):
+            raise LeaseLost("another worker writes the report, or none is missing")
+
     def _report(self, batch: str) -> None:
         try:
-            report = write_report(batch, self._ledger, self._files)
+            report = write_report(batch, self._ledger, self._files, go_on=lambda: self._claim(batch))
+        except LeaseLost as error:
+            log.info("batch.not_reported_here", batch=batch, reason=str(error))
         except NoSuchBatch:
             log.info("batch.forgotten", batch=batch)
         except ObjectMissing as error:
