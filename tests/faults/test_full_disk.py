@@ -6,9 +6,14 @@ The engine is a stand-in that gives the content back.
 from __future__ import annotations
 
 import errno
+import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +57,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         holder.communicate()
 
 
+def doctor(stage: Stage, folder: Path) -> dict[str, Any]:
+    """What `impasto doctor` finds, by the names of its checks."""
+    command = [sys.executable, "-m", "impasto.producer.cli", "doctor", "--json"]
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **stage.environment},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    return {check["name"]: check for check in json.loads(ran.stdout)["checks"]}
+
+
 def fill(folder: Path) -> Path:
     """Take all the room there is; the file that has it."""
     filler = folder / "filler"
@@ -79,10 +98,13 @@ def test_a_full_disk_is_waited_for_and_named_and_leaves_nothing_torn(
         eventually(lambda: len(worker.events("store.waiting")) >= 5, what="a worker that waits")
         told = worker.events("store.waiting")[-1]["error"]
         filler.unlink()
+        disk = doctor(stage, tmp_path)["disk"]
         eventually(lambda: stage.is_over(batch), what="the batch")
         assert worker.alive
     assert f"{small_disk}/store failed at" in told
     assert "No space left on device; make room there" in told
+    assert disk["status"] == "warning"
+    assert re.search(r"KiB of \d+\.\d KiB left for the store", disk["detail"])
     assert stage.ledger.status(batch).state is BatchState.DONE
     assert attempts(stage, batch) == [1] * 4
     audit(stage, batch)

@@ -29,6 +29,7 @@ from impasto.shared.printable import printable
 from impasto.shared.store.open import file_path, open_deployment_store
 
 _LITTLE_DISK_BYTES: Final = 2 * 2**30
+_LITTLE_DISK_SHARE: Final = 0.05
 _CHECK_SECONDS: Final = 300.0
 _PACKAGES: Final = ("impasto", "celery", "redis")
 
@@ -231,11 +232,14 @@ def _store(deployment: Deployment) -> Iterator[Check]:
         return
     yield Check("store", Status.OK, f"{mask_url(store.url)} takes, gives and removes objects")
     if url.startswith("file:"):
-        free = shutil.disk_usage(file_path(url)).free
-        if free < _LITTLE_DISK_BYTES:
-            yield Check("disk", Status.WARNING, f"{_bytes(free)} left for the store", "free some disk")
+        disk = shutil.disk_usage(file_path(url))
+        share = disk.free / max(1, disk.total)
+        detail = f"{_bytes(disk.free)} of {_bytes(disk.total)} left for the store ({share:.0%})"
+        if disk.free < _LITTLE_DISK_BYTES or share < _LITTLE_DISK_SHARE:
+            mend = "free some disk: workers wait while it is full"
+            yield Check("disk", Status.WARNING, detail, mend)
         else:
-            yield Check("disk", Status.OK, f"{_bytes(free)} left for the store")
+            yield Check("disk", Status.OK, detail)
 
 
 def _workers(workers: list[WorkerInfo]) -> Iterator[Check]:
