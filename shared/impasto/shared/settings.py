@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from impasto.shared.errors import BadSettings
 from impasto.shared.layers import describe_layers, layer_names
 
-ENGINE_VERSION: Final = "2"
+ENGINE_VERSION: Final = "3"
 """Raised whenever the same settings would give other pixels; part of every fingerprint."""
 
 OutputFormat = Literal["png", "jpeg", "webp", "tiff", "avif"]
