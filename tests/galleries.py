@@ -30,10 +30,17 @@ BATCH: Final = "june-abc234"
 BEGAN: Final = datetime(2026, 6, 1, 2, 0, tzinfo=UTC)
 
 
+def _loss(step: int) -> LossRecord:
+    return LossRecord(step=step, scale_px=36, content=0.1, style=1 / step, tv=0.0, total=0.1 + 1 / step)
+
+
+LOSSES: Final = Losses(first=_loss(1), last=_loss(40), curve=tuple(map(_loss, range(2, 40, 4))))
+
+
 def shade(number: int, size: tuple[int, int] = (36, 24)) -> bytes:
     """A picture of one colour, another for each number."""
     out = io.BytesIO()
-    Image.new("RGB", size, (number % 256, number // 256 % 256, 96)).save(out, "PNG")
+    Image.new("RGB", size, (number % 256, number // 256 % 256, 97 * number % 256)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -101,11 +108,6 @@ class Batch:
         """Its result is in the store, and the ledger knows."""
         data = shade(20_000 + pair) if pixels is None else pixels
         job = self.files.job(BATCH, pair)
-        first, last = (
-            LossRecord(step=step, scale_px=36, content=0.1, style=1 / step, tv=0.0, total=0.1 + 1 / step)
-            for step in (1, 40)
-        )
-        curve = tuple(last.model_copy(update={"step": n, "total": 0.1 + 1 / n}) for n in range(2, 40, 4))
         whole = results.metadata(
             BATCH,
             job.output_stem,
@@ -117,7 +119,7 @@ class Batch:
                 "width_px": 36,
                 "height_px": 24,
                 "steps": 40,
-                "losses": Losses(first=first, last=last, curve=curve),
+                "losses": LOSSES,
                 "started_at": BEGAN + timedelta(seconds=pair),
                 "finished_at": BEGAN + timedelta(seconds=2 * pair + 3),
                 **metadata,

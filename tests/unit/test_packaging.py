@@ -34,6 +34,8 @@ def test_the_wheel_holds_the_namespace_the_scripts_and_nothing_else(tmp_path: Pa
     for part in PARTS:
         assert f"impasto/{part}/py.typed" in names
     assert "impasto/shared/ledger/scripts/lease.lua" in names
+    for kind in ("index.html", "gallery.css", "gallery.js", "sheet.js", "viewer.js", "icon.svg"):
+        assert f"impasto/producer/gallery/files/{kind}" in names
 
 
 def test_the_client_and_the_command_line_load_no_torch() -> None:

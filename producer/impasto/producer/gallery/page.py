@@ -23,14 +23,18 @@ from impasto.shared.settings import StyleSettings
 LISTED_WITHOUT_SCRIPT: Final = 5000
 """The page itself must stay quick: beyond so many links the list says where the rest is told."""
 
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 _FILES: Final = files("impasto.producer.gallery") / "files"
 _DIGITS: Final = 4
 
 
 def page_files() -> Iterator[tuple[str, bytes, str]]:
     """Name, bytes and content type of what every gallery has alike."""
-    for name in ("gallery.css", "viewer.js", "sheet.js", "gallery.js"):
+    for name in ("gallery.css", "viewer.js", "sheet.js", "gallery.js", "icon.svg"):
         yield name, (_FILES / name).read_bytes(), _TYPES[name.rpartition(".")[2]]
 
 

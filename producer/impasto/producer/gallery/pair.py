@@ -95,7 +95,7 @@ def _done(spec: BatchSpec, job: PairJob, place: Place) -> Pair:
     try:
         metadata = OutputMetadata.model_validate_json(place.get(key))
     except (ObjectMissing, StoreRefused):
-        return _pair(spec, job, PairState.DONE, problem=f"{key} was removed after the pair was done")
+        return _pair(spec, job, PairState.DONE, problem=f"{key} is missing or damaged")
     except ValidationError as error:
         problem = f"{key} is no metadata of an output: {error.errors()[0]['msg']}"
         return _pair(spec, job, PairState.DONE, problem=problem)
