@@ -23,6 +23,10 @@ _REFUSED_THOUGH_GLOBAL: Final = tuple(
         "192.0.0.0/24",  # protocol assignments; Oracle's metadata among them
         "192.88.99.0/24",  # relays from IPv6 to IPv4
         "240.0.0.0/4",
+        "2001::/32",  # Teredo and 6to4: tunnels to IPv4 addresses
+        "2002::/16",
+        "64:ff9b:1::/48",
+        "fec0::/10",
     )
 )
 _IPV4_WITHIN_IPV6: Final = IPv6Network("64:ff9b::/96")
@@ -56,13 +60,9 @@ def is_refused(address: Address) -> bool:
 
 
 def _ipv4_within(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for: mapped, translated or tunnelled."""
+    """The IPv4 address that an IPv6 one stands for: mapped, or translated on the way."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
     if address in _IPV4_WITHIN_IPV6:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
