@@ -48,10 +48,11 @@ class Checked(Protocol[_Ref]):
 
 @dataclass(frozen=True, slots=True)
 class CheckedContent:
-    """A content, with its mask if it has one."""
+    """A content, with its mask if it has one, and its folders where outputs are named by them."""
 
     picture: Kept
     mask: Kept | None
+    path: str = ""
 
     @property
     def identity(self) -> object:
@@ -63,7 +64,8 @@ class CheckedContent:
 
     def ref(self, slugs: SlugSet) -> Content:
         mask = None if self.mask is None else self.mask.ref()
-        return Content(**dict(self.picture.ref(slugs.give(self.picture.name))), mask=mask)
+        ref = self.picture.ref(slugs.give(self.picture.name))
+        return Content(**dict(ref), mask=mask, path=self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,7 @@ class Client:
         strict: bool = False,
         again: bool = False,
         recheck: bool = False,
+        output_names: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Submission:
@@ -140,6 +141,10 @@ class Client:
         named. The same `token` within 30 days is the same batch: nothing is then uploaded, and `created` is
         False. Without a token the same inputs under the same settings and name are the same batch for a day,
         unless it was cancelled; `again` makes a new one. `priority`: 0 (served first) to 9.
+
+        `output_names` is a template of what outputs are called, without an extension: `{content}__{style}`
+        unless given, also with `{path}` (the content's folders below its source), `{batch}` and `{date}` (of
+        the batch, UTC); slashes make folders. One that can't tell the pairs apart raises BadSettings.
 
         A file that was read before and has not changed since is not read again, but for an upload; `recheck`
         reads it all the same.
@@ -161,6 +166,7 @@ class Client:
             strict=strict,
             again=again,
             recheck=recheck,
+            output_names=output_names,
         )
         if dry_run:
             store = open_deployment_store(self.deployment)
@@ -181,6 +187,7 @@ class Client:
         strict: bool = False,
         again: bool = False,
         recheck: bool = False,
+        output_names: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ManifestSubmission:
@@ -193,8 +200,8 @@ class Client:
 
         Nothing is opened before every row was checked. The same manifest on unchanged files is the same
         batches within 30 days; `token` replaces what tells so, and `again` makes new ones. A senseless row
-        refuses all: SubmissionRefused names each by line and column. Bad inputs, `strict`, `recheck` and
-        `dry_run` are as of `submit`.
+        refuses all: SubmissionRefused names each by line and column. Bad inputs, `strict`, `recheck`,
+        `output_names` (`{path}`: the row's folders below the manifest) and `dry_run` are as of `submit`.
         """
         request = ManifestRequest(
             read_manifest(manifest, format),
@@ -207,6 +214,7 @@ class Client:
             strict=strict,
             again=again,
             recheck=recheck,
+            output_names=output_names,
         )
         if dry_run:
             store = open_deployment_store(self.deployment)
@@ -226,6 +234,7 @@ class Client:
         workers: int | None = None,
         price_per_hour: float | None = None,
         recheck: bool = False,
+        output_names: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Estimate:
         """What such a submission would come to: inputs are checked as `submit` does, nothing is uploaded.
@@ -242,6 +251,7 @@ class Client:
             pairs=pairs,
             strict=strict,
             recheck=recheck,
+            output_names=output_names,
         )
         asked = estimating.Asked(self.deployment, self._connection_if_any, workers, price_per_hour)
         submission, matrix = submitting.survey(
@@ -260,11 +270,17 @@ class Client:
         workers: int | None = None,
         price_per_hour: float | None = None,
         recheck: bool = False,
+        output_names: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Estimate:
         """The same of a manifest's rows, all batches together. Raises as `submit_manifest`."""
         request = ManifestRequest(
-            read_manifest(manifest, format), preset=preset, settings=settings, strict=strict, recheck=recheck
+            read_manifest(manifest, format),
+            preset=preset,
+            settings=settings,
+            strict=strict,
+            recheck=recheck,
+            output_names=output_names,
         )
         asked = estimating.Asked(self.deployment, self._connection_if_any, workers, price_per_hour)
         made, matrices = survey_manifest(request, self.deployment, asked.store, on_progress, compare=True)

@@ -23,6 +23,7 @@ from impasto.shared.errors import BadPicture, ImpastoError, Permanent, StoreRefu
 from impasto.shared.jobs import Content, InputRef, StyleRef
 from impasto.shared.layout import InputList, input_key
 from impasto.shared.names import SlugSet
+from impasto.shared.output_names import folders_of
 from impasto.shared.pictures import FORMATS, PictureFormat, as_mask, decode
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
@@ -104,7 +105,8 @@ class Collector:
     """Brings inputs into a batch.
 
     `upload` False only checks them: for a dry run, or a certain refusal. `compare` then looks up which of
-    them are in the store. `recheck` reads every file, whatever is known of it.
+    them are in the store. `recheck` reads every file, whatever is known of it. `paths` keeps the contents'
+    folders, for the names of their outputs.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Collector:
         upload: bool = True,
         compare: bool = False,
         recheck: bool = False,
+        paths: bool = False,
     ) -> None:
         self._deployment = deployment
         self._store = store
@@ -123,6 +126,7 @@ class Collector:
         self.upload = upload
         self._compare = compare
         self._recheck = recheck
+        self._paths = paths
         self._known = KnownFiles(deployment.state / _KNOWN_FILES)
         self._uploads = Uploads(store)
         # A decoded picture takes many times its file: few of them at a time, however many uploads there are.
@@ -233,14 +237,15 @@ class Collector:
             content = self._open(candidate)
         except (OSError, Permanent) as error:
             return rejection(candidate.name, error)
+        path = folders_of(candidate.folders) if self._paths else ""
         if candidate.mask is None:
-            return CheckedContent(self._keep(content), None)
+            return CheckedContent(self._keep(content), None, path)
         try:
             mask = self._open(candidate.mask, mask_of=content.size_px)
         except (OSError, Permanent) as error:
             why = rejection(candidate.mask.name, error)
             return without_content(why.input, why.error, [candidate.name])
-        return CheckedContent(self._keep(content), self._keep(mask))
+        return CheckedContent(self._keep(content), self._keep(mask), path)
 
     def _check_style(self, candidate: StyleCandidate) -> CheckedStyle | CheckedBlend | Rejected:
         if isinstance(candidate, BlendCandidate):

@@ -8,6 +8,7 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,7 +53,8 @@ class _One:
 def fetch(
     store: ObjectStore, batch: str, total: int, folder: Path, on_progress: OnProgress | None = None
 ) -> Fetched:
-    """Every result that is in the store now, as `<stem>.<ext>` and `<stem>.json`, and the batch's report.
+    """Every result that is in the store now, as `<stem>.<ext>` and `<stem>.json`, and the batch's report; the
+    folders of a stem are made.
 
     Run again, it goes on where it stopped. Raises BadSettings for a folder that can't be written, and the
     store's errors when it does not answer.
@@ -136,11 +138,16 @@ def _fetch_pair(store: ObjectStore, prefix: str, folder: Path, metadata_key: str
 
 
 def _inside(folder: Path, prefix: str, key: str) -> Path:
-    """Where the key's object goes; outputs lie flat in their batch: anything else would leave the folder."""
+    """Where the key's object goes. What no output is called might leave the folder."""
     name = key.removeprefix(prefix)
-    if not key.startswith(prefix) or not name or name.startswith(".") or "/" in name or "\\" in name:
+    parts = name.split("/")
+    if (
+        not key.startswith(prefix)
+        or not name.isprintable()
+        or any(not part or part.startswith(".") or "\\" in part or ":" in part for part in parts)
+    ):
         raise StoreRefused(f"{key!r} is no output of this batch: it is left where it is")
-    return folder / name
+    return folder.joinpath(*parts)
 
 
 def _sha256_of(path: Path) -> str | None:
@@ -159,12 +166,14 @@ def _write(path: Path, data: bytes) -> None:
     """Whole or not at all."""
     temporary = path.parent / f".{secrets.token_hex(8)}.part"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         os.replace(temporary, path)  # noqa: PTH105 (path.replace reads the wrong way round)
     except OSError as error:
         raise BadSettings(f"{path} can't be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _fetch_report(store: ObjectStore, batch: str, folder: Path) -> None:

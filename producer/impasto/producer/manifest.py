@@ -46,12 +46,14 @@ class Row(NamedTuple):
 class Manifest:
     """All rows, in order. `label` is what messages call the file.
 
-    `repeated` are the settings of rows that said what an earlier one had said, and are no pairs.
+    `repeated` are the settings of rows that said what an earlier one had said, and are no pairs. `folder` is
+    what relative paths are relative to, empty where that is here.
     """
 
     label: str
     rows: list[Row] = field(default_factory=list)
     repeated: list[Mapping[str, Any]] = field(default_factory=list)
+    folder: str = ""
 
 
 class _Senseless(ValueError):
@@ -72,7 +74,7 @@ def read_manifest(source: str | Path, format: ManifestFormat | None = None) -> M
     label = "standard input" if text == STANDARD_INPUT else text
     read = _READERS[_format_of(text, format)]
     folder = "" if text == STANDARD_INPUT else os.path.dirname(os.path.expanduser(text))  # noqa: PTH111, PTH120
-    manifest = Manifest(label)
+    manifest = Manifest(label, folder=folder)
     builder = _Rows(folder)
     problems: list[Rejected] = []
     count = 0

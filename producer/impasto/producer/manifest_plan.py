@@ -14,6 +14,7 @@ from impasto.producer.checked import CheckedBlend, CheckedContent, CheckedStyle
 from impasto.producer.collect import Collector, OnProgress, Tally
 from impasto.producer.estimate import Matrix
 from impasto.producer.manifest import Manifest, Row, place
+from impasto.producer.opening import check_names
 from impasto.producer.request import SubmissionRefused, check_heading, make_settings
 from impasto.producer.sources import Candidate, Rejected, find_single
 from impasto.producer.submit import inputs_were, refuse_if_empty
@@ -21,6 +22,7 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings
 from impasto.shared.jobs import Content, StyleRef
 from impasto.shared.names import SlugSet
+from impasto.shared.output_names import check_output_names, check_tells_apart, uses_path
 from impasto.shared.printable import printable
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
@@ -50,9 +52,12 @@ class ManifestRequest:
     strict: bool = False
     again: bool = False
     recheck: bool = False
+    output_names: str | None = None
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.token, self.priority)
+        if self.output_names is not None:
+            check_output_names(self.output_names)
 
 
 @dataclass
@@ -182,6 +187,11 @@ class Plan:
         mask = None if row.mask is None else self._find(row.mask, row)
         if isinstance(mask, Rejected):
             return mask
+        # Its source is the manifest: what the row says before the name are the content's folders.
+        folder = self._request.manifest.folder
+        is_below = content.name.startswith(f"{folder}/") if folder else not os.path.isabs(content.name)  # noqa: PTH117
+        if content.path is not None and is_below:
+            content = replace(content, folder=folder)
         self._inputs.contents.append(replace(content, mask=mask, title=row.name))
         return len(self._inputs.contents) - 1
 
@@ -227,6 +237,8 @@ class Plan:
             digest.update(json.dumps(part).encode() + b"\n")
 
         add([self._request.name, self._request.owner, [group.settings.digest() for group in groups]])
+        if self._request.output_names is not None:
+            add(self._request.output_names)
         for row in self._request.manifest.rows:
             add(row)
         for source, found in self._found.items():
@@ -254,7 +266,11 @@ class Plan:
             upload=upload and not (request.strict and early),
             compare=compare,
             recheck=request.recheck,
+            paths=uses_path(request.output_names),
         )
+        if request.output_names is not None:
+            for group in self.groups:
+                check_tells_apart(request.output_names, len(group.places), len(group.places), zipped=True)
         styles: list[_Style | Rejected | None] = []
         for style in collector.checked_styles(inputs.styles, on_progress=on_progress):
             styles.append(style)
@@ -274,6 +290,10 @@ class Plan:
                 f"{inputs_were(len(self.rejected))} rejected and strict allows none; nothing was submitted",
                 self.rejected,
             )
+        if request.output_names is not None:
+            for one in lists:
+                if one.pairs:
+                    check_names(request.output_names, one.contents(), one.styles(), zipped=True)
         return lists
 
 

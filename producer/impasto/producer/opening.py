@@ -7,6 +7,7 @@ import contextlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,12 +17,14 @@ from impasto.producer.connection import Connection
 from impasto.producer.request import Pairs
 from impasto.shared import layout
 from impasto.shared.errors import BadSettings, ImpastoError
-from impasto.shared.jobs import BatchSpec
+from impasto.shared.jobs import BatchSpec, Content, StyleRef
 from impasto.shared.ledger import BatchOpening
+from impasto.shared.output_names import OutputNames
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
 
 _ID_CHARACTERS: Final = 32  # of a name in its batch's id, which people read in tables and type
+_LONGEST_ID: Final = f"{'batch':-<{_ID_CHARACTERS}}-abc234"
 
 
 def make_spec(
@@ -35,6 +38,7 @@ def make_spec(
     owner: str,
     priority: int,
     token: str | None,
+    output_names: str | None = None,
 ) -> BatchSpec:
     """A batch of now, with an id of its own. Raises BadSettings."""
     now = datetime.now(UTC)
@@ -50,9 +54,23 @@ def make_spec(
             settings=settings,
             priority=priority,
             token=token,
+            output_names=output_names,
         )
     except ValidationError as error:
         raise BadSettings("; ".join(str(e["msg"]) for e in error.errors())) from error
+
+
+def check_names(
+    output_names: str | None, contents: Iterable[Content], styles: Iterable[StyleRef], *, zipped: bool
+) -> None:
+    """Raises BadSettings, in one line, unless each pair's output has a name of its own.
+
+    Before there is a batch: its id is taken to be as long as one can be, and its date is today's.
+    """
+    if output_names is not None:
+        names = OutputNames(output_names, batch=_LONGEST_ID, date=f"{datetime.now(UTC):%Y-%m-%d}")
+        places = [(content.slug, content.path) for content in contents]
+        names.check(places, [style.slug for style in styles], zipped=zipped)
 
 
 def open_batch(connection: Connection, spec: BatchSpec) -> str:

@@ -220,8 +220,10 @@ def _done_pairs(files: BatchFiles, spec: BatchSpec, on_progress: OnProgress | No
 
 @dataclass(frozen=True, slots=True)
 class _ContentDigests:
-    """What a content's fingerprint needs of it: a batch may have a million, so nothing more is kept."""
+    """What a content's names and fingerprints need: a batch may have a million, so nothing more is kept."""
 
+    slug: str
+    path: str
     sha256: str | None
     has_mask: bool
     mask_sha256: str | None
@@ -229,7 +231,8 @@ class _ContentDigests:
     @classmethod
     def of(cls, content: Content) -> Self:
         mask = content.mask
-        return cls(content.sha256, mask is not None, None if mask is None else mask.sha256)
+        mask_sha256 = None if mask is None else mask.sha256
+        return cls(content.slug, content.path, content.sha256, mask is not None, mask_sha256)
 
 
 def _digests(style: StyleRef) -> tuple[tuple[str | None, float], ...]:
@@ -241,24 +244,23 @@ def _paintings(style: InputRecord | BlendRecord) -> tuple[InputRecord, ...]:
 
 
 class _Matrix:
-    """From an output's stem back to its pair."""
+    """From an output back to its pair."""
 
     def __init__(self, files: BatchFiles, spec: BatchSpec) -> None:
         contents = (files.content(spec.batch, i) for i in range(spec.contents))
         styles = (files.style(spec.batch, i) for i in range(spec.styles))
         self._spec = spec
-        self._contents = {ref.slug: (place, _ContentDigests.of(ref)) for place, ref in enumerate(contents)}
-        self._styles = {ref.slug: (place, _digests(ref)) for place, ref in enumerate(styles)}
+        self._contents = [_ContentDigests.of(ref) for ref in contents]
+        self._styles = [(ref.slug, _digests(ref)) for ref in styles]
 
     def pair(self, stem: str, metadata: OutputMetadata) -> int | None:
-        """None when the stem is of no pair, or the result is not the one that the pair should have."""
-        # A slug has no double underscore.
-        content_slug, _, style_slug = stem.partition("__")
-        if content_slug not in self._contents or style_slug not in self._styles:
+        """None when that pair's output is called otherwise, or is not the one that it should have."""
+        try:
+            content, style = self._spec.indices(metadata.pair)
+        except IndexError:
             return None
-        content, of_content = self._contents[content_slug]
-        style, of_style = self._styles[style_slug]
-        if self._spec.pairs == "zip" and content != style:
+        of_content, (style_slug, of_style) = self._contents[content], self._styles[style]
+        if stem != self._spec.output_stem(of_content.slug, of_content.path, style_slug):
             return None
         made_from = _paintings(metadata.style)
         if len(made_from) != len(of_style) or (metadata.mask is None) == of_content.has_mask:
@@ -273,6 +275,4 @@ class _Matrix:
             self._spec.settings,
             mask_sha256=None if metadata.mask is None else of_content.mask_sha256 or metadata.mask.sha256,
         )
-        if metadata.fingerprint != expected:
-            return None
-        return content if self._spec.pairs == "zip" else content * self._spec.styles + style
+        return metadata.pair if metadata.fingerprint == expected else None

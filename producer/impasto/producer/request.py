@@ -22,6 +22,7 @@ from impasto.producer.memory import Picture
 from impasto.producer.sources import Rejected, Source
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings, NothingToSubmit
+from impasto.shared.output_names import check_output_names
 from impasto.shared.settings import StyleSettings
 
 DEFAULT_PRESET: Final = "gallery"
@@ -84,9 +85,12 @@ class Request:
     strict: bool = False
     again: bool = False
     recheck: bool = False
+    output_names: str | None = None
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.token, self.priority)
+        if self.output_names is not None:
+            check_output_names(self.output_names)
         if self.pairs not in ("product", "zip"):
             raise BadSettings(f"pairs is {self.pairs!r}: give product or zip")
         for what, given in (("contents", len(self.contents)), ("styles", len(self.styles))):

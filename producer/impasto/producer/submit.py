@@ -12,12 +12,13 @@ from impasto.producer.connection import Connection
 from impasto.producer.estimate import Matrix
 from impasto.producer.kinds import Kind
 from impasto.producer.masks import find_contents
-from impasto.producer.opening import make_spec, open_batch
+from impasto.producer.opening import check_names, make_spec, open_batch
 from impasto.producer.own_token import identity, token_or_batch
 from impasto.producer.request import Request, Submission, SubmissionRefused
 from impasto.producer.sources import Rejected
 from impasto.shared.deployment import Deployment
 from impasto.shared.jobs import Content, StyleRef
+from impasto.shared.output_names import check_tells_apart, uses_path
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import InputReader
 
@@ -95,6 +96,7 @@ def submit(request: Request, connection: Connection, on_progress: OnProgress | N
         owner=request.owner,
         priority=request.priority,
         token=token,
+        output_names=request.output_names,
     )
     connection.batches.write(spec, lists.contents, lists.styles)
     batch = open_batch(connection, spec)
@@ -132,9 +134,20 @@ def _collect(
     zipped = request.pairs == "zip"
     if zipped:
         _same_length(len(contents.candidates), len(styles.candidates), rejected)
-    collector = Collector(deployment, store, reader, upload=upload, compare=compare, recheck=request.recheck)
+    collector = Collector(
+        deployment,
+        store,
+        reader,
+        upload=upload,
+        compare=compare,
+        recheck=request.recheck,
+        paths=uses_path(request.output_names),
+    )
     refuse_if_empty("content", contents.candidates, rejected)
     refuse_if_empty("style", styles.candidates, rejected)
+    if request.output_names is not None:
+        counts = len(contents.candidates), len(styles.candidates)
+        check_tells_apart(request.output_names, *counts, zipped=zipped)
     if request.masks and not any(candidate.mask is not None for candidate in contents.candidates):
         # A folder's name with a letter wrong would otherwise cost a night of pictures styled whole.
         raise SubmissionRefused(
@@ -176,6 +189,7 @@ def _collect(
             f"{inputs_were(len(rejected))} rejected and strict allows none; nothing was submitted",
             tuple(rejected),
         )
+    check_names(request.output_names, content_refs, style_refs, zipped=zipped)
     return _Lists(
         content_refs,
         [px for px in sizes if px is not None],

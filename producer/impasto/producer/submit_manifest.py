@@ -96,6 +96,7 @@ def submit_manifest(
                 owner=request.owner,
                 priority=request.priority,
                 token=group.token,
+                output_names=request.output_names,
             )
             connection.batches.write(spec, group_lists.contents(), group_lists.styles())
             written.append((spec, group_lists))

@@ -311,9 +311,14 @@ class BatchSpec(BaseModel):
     def output(self, content_slug: str, content_path: str, style_slug: str) -> str | None:
         """The output's name of the pair of these; None by default."""
         names = self.names()
-        return (
-            None if names is None else names.name(content=content_slug, style=style_slug, path=content_path)
-        )
+        if names is None:
+            return None
+        return names.name(content=content_slug, style=style_slug, path=content_path)
+
+    def output_stem(self, content_slug: str, content_path: str, style_slug: str) -> str:
+        """The same, also by default."""
+        named = self.output(content_slug, content_path, style_slug)
+        return default_output_name(content_slug, style_slug) if named is None else named
 
 
 def fingerprint(

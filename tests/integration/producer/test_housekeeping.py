@@ -35,7 +35,8 @@ def put_result(client: Client, batch: str, pair: int, **overrides: Any) -> str:
     assert job.content.sha256 is not None
     assert job.style.sha256 is not None
     made = fingerprint(job.content.sha256, job.style.sha256, job.settings)
-    results.put_result(store, batch, job.output_stem, b"pixels", **{"fingerprint": made, **overrides})
+    fields = {"pair": pair, "fingerprint": made, **overrides}
+    results.put_result(store, batch, job.output_stem, b"pixels", **fields)
     pointer = ResultPointer(
         picture_key=layout.picture_key(batch, job.output_stem, "png"),
         metadata_key=layout.metadata_key(batch, job.output_stem),

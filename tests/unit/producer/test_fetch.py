@@ -45,6 +45,16 @@ def test_each_picture_arrives_with_its_metadata_and_the_rest_is_counted(
     assert json.loads((home / "a__x.json").read_bytes())["picture_bytes"] == 11
 
 
+def test_folders_of_output_names_are_made(store: FolderStore, home: Path, fetched: Fetch) -> None:
+    put_result(store, "2026/May 4/a", b"pixels of a")
+    put_result(store, "2026/b", b"pixels of b")
+    assert fetched().fetched == 2
+    assert (home / "2026" / "May 4" / "a.png").read_bytes() == b"pixels of a"
+    assert (home / "2026" / "May 4" / "a.json").is_file()
+    assert (home / "2026" / "b.png").read_bytes() == b"pixels of b"
+    assert fetched().already == 2
+
+
 def test_fetching_again_brings_only_what_is_new(store: FolderStore, fetched: Fetch) -> None:
     put_result(store, "a__x", b"pixels of a")
     fetched()
@@ -87,7 +97,10 @@ def test_a_result_that_is_damaged_in_the_store_is_named_and_left_out(
     [
         "outputs/other-batch/a__x.png",
         f"outputs/{BATCH}/../../a.png",
-        f"outputs/{BATCH}/deeper/a.png",
+        f"outputs/{BATCH}/deeper//a.png",
+        f"outputs/{BATCH}/deeper/.bashrc",
+        f"outputs/{BATCH}/C:/a.png",
+        f"outputs/{BATCH}/deeper/new\nline.png",
         f"outputs/{BATCH}/.bashrc",
         f"outputs/{BATCH}/",
         "/etc/passwd",
@@ -117,6 +130,7 @@ def test_a_link_in_the_folder_is_replaced_and_not_followed(
 
 
 def test_the_report_comes_along_once_it_is_there(store: FolderStore, home: Path, fetched: Fetch) -> None:
+    store.put(layout.spec_key(BATCH), b"{}", content_type="application/json")
     fetched()
     assert list(home.iterdir()) == []
     store.put(layout.report_key(BATCH, "csv"), b"pair\n", content_type="text/csv")

@@ -37,6 +37,7 @@ def estimated(
     strict: bool,
     recheck: bool,
     on_progress: OnProgress,
+    output_names: str | None = None,
     workers: int | None = None,
     price_per_hour: float | None = None,
 ) -> Estimate:
@@ -51,6 +52,7 @@ def estimated(
             workers=workers,
             price_per_hour=price_per_hour,
             recheck=recheck,
+            output_names=output_names,
             on_progress=on_progress,
         )
     return client.estimate(
@@ -64,6 +66,7 @@ def estimated(
         workers=workers,
         price_per_hour=price_per_hour,
         recheck=recheck,
+        output_names=output_names,
         on_progress=on_progress,
     )
 

@@ -32,7 +32,7 @@ from impasto.producer.request import (
     setting_value,
 )
 from impasto.shared.errors import BadSettings
-from impasto.shared.settings import PRESETS
+from impasto.shared.settings import PRESETS, ExifChoice, OutputFormat
 
 _MANY: Final = {
     "--contents": "--contents",
@@ -135,9 +135,32 @@ def submit(
     steps: Annotated[
         int | None, typer.Option(help="Steps of the optimisation at full size; also --set steps=.")
     ] = None,
+    format_: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", help="Of the results; png unless given. Also --set format=."),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(help="1 to 100, of JPEG, WebP and AVIF; 95 unless given. Also --set quality=."),
+    ] = None,
+    exif: Annotated[
+        ExifChoice | None,
+        typer.Option(
+            help="What results keep of the photographs' EXIF data. safe (the default): time, credit, camera; "
+            "all: also place, serial numbers, maker notes; strip: nothing. Also --set exif=.",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; as often as needed."),
+    ] = None,
+    output_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE",
+            help="What results are called, of {content}, {style}, {path} (the photograph's folders), "
+            "{batch}, {date} and any text; slashes make folders. [default: {content}__{style}]",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="What to call the batch. [default: date and time]")
@@ -179,7 +202,9 @@ def submit(
         manifest, manifest_format, contents or (), [*(styles or ()), *(blend or ())], masks or (), pairs
     )
     blends = parse_blends(blend or ())
-    settings = parse_settings(size, steps, set_ or (), preview=preview)
+    settings = parse_settings(
+        size, steps, set_ or (), preview=preview, format=format_, quality=quality, exif=exif
+    )
     screen = Screen(quiet=quiet, progress=not no_progress)
     with Client() as client:
         stands = "nothing was submitted; what was uploaded already is not uploaded again next time"
@@ -201,6 +226,7 @@ def submit(
                         pairs=pairs,
                         strict=strict,
                         recheck=recheck,
+                        output_names=output_names,
                         on_progress=on_progress,
                     )
                     submissions, rejected = estimate.submissions, estimate.rejected
@@ -211,12 +237,13 @@ def submit(
                         preset=preset,
                         settings=settings,
                         name=name,
-                        owner=_owner(),
+                        owner=owner(),
                         priority=priority,
                         token=token,
                         strict=strict,
                         again=again,
                         recheck=recheck,
+                        output_names=output_names,
                         on_progress=on_progress,
                     )
                     submissions, rejected = made.submissions, made.rejected
@@ -228,13 +255,14 @@ def submit(
                         preset=preset,
                         settings=settings,
                         name=name,
-                        owner=_owner(),
+                        owner=owner(),
                         priority=priority,
                         pairs=pairs,
                         token=token,
                         strict=strict,
                         again=again,
                         recheck=recheck,
+                        output_names=output_names,
                         on_progress=on_progress,
                     )
                     submissions, rejected = (submission,), submission.rejected
@@ -288,16 +316,14 @@ def check_sources(
 
 
 def parse_settings(
-    size: int | None, steps: int | None, assignments: Sequence[str], *, preview: bool = False
+    size: int | None, steps: int | None, assignments: Sequence[str], *, preview: bool = False, **named: Any
 ) -> dict[str, Any]:
-    """The fields to replace in the preset. Raises BadSettings for what is no assignment, or one too many."""
-    fields: dict[str, Any] = {}
-    if size is not None:
-        fields["size_px"] = size
-    if steps is not None:
-        fields["steps"] = steps
-    if preview:
-        fields["preview_px"] = PREVIEW_PX
+    """The fields to replace in the preset: `named` by themselves, None where not given, and `assignments`.
+
+    Raises BadSettings for what is no assignment, or one too many.
+    """
+    given = {"size_px": size, "steps": steps, "preview_px": PREVIEW_PX if preview else None, **named}
+    fields = {name: value for name, value in given.items() if value is not None}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip().replace("-", "_")
@@ -309,7 +335,8 @@ def parse_settings(
     return fields
 
 
-def _owner() -> str:
+def owner() -> str:
+    """Whose batch it is: the user's name, empty where there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
