@@ -43,7 +43,17 @@ PATIENCE: Final = {
     "IMPASTO_MAX_ATTEMPTS": "20",
     "IMPASTO_RETRY_MAX_SECONDS": "2",
 }
-STORE_FAULTS: Final = (Fault.RESET, Fault.LOST_REPLY, Fault.SLOW_DOWN, Fault.BROKEN, Fault.SHORT_BODY)
+STORE_FAULTS: Final = (
+    Fault.RESET,
+    Fault.LOST_REPLY,
+    Fault.SLOW_DOWN,
+    Fault.BROKEN,
+    Fault.SHORT_BODY,
+    Fault.WEB_PAGE,
+    Fault.TIDY_WEB_PAGE,
+    Fault.REDIRECT,
+    Fault.NOT_FOUND_PAGE,
+)
 RUBBISH: Final = (
     {"nonsense": 1},
     "text",
