@@ -41,14 +41,15 @@ class Recovered:
 class Recovery:
     """What came of a recovery. `known`: batches that the ledger has and that were left as they are.
 
-    `passed_over`: batches that were purged, or are past their retention. `problems`: batches that can't be
-    read from the store, a line each.
+    `passed_over`: batches that were purged, or are past their retention. `problems`: batches and schedules
+    that can't be read from the store, a line each. `schedules`: those that fire again.
     """
 
     recovered: tuple[Recovered, ...]
     known: int
     passed_over: tuple[str, ...]
     problems: tuple[str, ...]
+    schedules: tuple[str, ...] = ()
 
 
 class _Pair(BaseModel):
@@ -87,12 +88,17 @@ def recover(
 ) -> Recovery:
     """Rebuild the named batches, or all but the purged ones; the oldest first, so `latest` is right again.
 
+    Without names schedules come back too.
+
     A batch is opened and paused, each pair whose result lies in the store is counted as done, and then it
     goes on, or ends as its report says: cancelled, or with the same failures. Failures of a batch that was
     not over are not in the store: those pairs are tried again. A batch that the ledger has is not touched, so
     it may be repeated. Raises NoSuchBatch for a name that the store has not, LedgerUnavailable,
     StoreUnavailable.
     """
+    # RedBeat takes its time to load, and every command loads this module.
+    from impasto.producer.schedules.recovery import recover_schedules
+
     files, ledger = connection.batches, connection.ledger
     in_store = _batches_in(files)
     wanted = [_named(name, in_store) for name in names] if names else in_store
@@ -111,6 +117,7 @@ def recover(
         except Permanent as error:
             problems.append(str(error))
     recovered: list[Recovered] = []
+    rebuilt: list[BatchSpec] = []
     for spec in sorted(specs, key=lambda spec: spec.created_at):
         try:
             done = list(_done_pairs(files, spec, on_progress))
@@ -118,11 +125,15 @@ def recover(
             problems.append(str(error))
             continue
         recovered.append(_rebuild(ledger, files, spec, done))
+        rebuilt.append(spec)
         files.store.delete(layout.purged_key(spec.batch))
         # What can't be published now is due all the same: a worker's sweep finds it.
         with contextlib.suppress(ImpastoError):
             connection.dispatcher.advance(spec.batch)
-    return Recovery(tuple(recovered), len(known & set(wanted)), tuple(passed_over), tuple(problems))
+    schedules = () if names else recover_schedules(connection, rebuilt, problems)
+    return Recovery(
+        tuple(recovered), len(known & set(wanted)), tuple(passed_over), tuple(problems), schedules
+    )
 
 
 def _batches_in(files: BatchFiles) -> list[str]:

@@ -52,17 +52,11 @@ def entries(client: Client, book: Book) -> Entries:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder to which `add_photo` adds."""
+    """A folder with one photograph."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    add_photo(folder)
+    (folder / "photo 0.png").write_bytes(png(picture(0)))
     return folder
-
-
-def add_photo(folder: Path) -> None:
-    """Something new for the next night."""
-    number = len(list(folder.iterdir()))
-    (folder / f"photo {number}.png").write_bytes(png(picture(number)))
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ def recover(
 ) -> None:
     """Rebuild from the store what Redis has lost, after it was emptied or replaced.
 
-    What is done stays done, what was over ends as it had, and the rest runs. Batches that Redis knows are
-    not touched.
+    What is done stays done, what was over ends as it had, and the rest runs. Schedules fire again. What Redis
+    knows is not touched.
     """
     screen = Screen(quiet=quiet, progress=not no_progress)
     stands = "what was rebuilt stays; run it again to go on"
@@ -51,12 +51,15 @@ def recover(
                 "known": recovery.known,
                 "passed_over": list(recovery.passed_over),
                 "problems": list(recovery.problems),
+                "schedules": list(recovery.schedules),
             }
         )
     else:
         for one in recovery.recovered:
             typer.echo(f"{one.batch} is {one.state.value}: {one.done} of {one.total} were done already")
-        if not recovery.recovered:
+        for name in recovery.schedules:
+            typer.echo(f"schedule {name} fires again")
+        if not recovery.recovered and not recovery.schedules:
             typer.echo(f"nothing to recover: Redis knows {recovery.known} of the store's batches")
     if recovery.problems:
         raise typer.Exit(SOME_FAILED)

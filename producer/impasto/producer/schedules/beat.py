@@ -52,7 +52,6 @@ def run_beat(deployment: Deployment) -> None:
             rounds.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
-            runner.put_back()
             app.close()
     log.info("beat.stopped")
 

@@ -25,21 +25,23 @@ class Duty:
     """`turn` does what there is to do now and comes back; only the process that is the beat calls it.
 
     It may be cut off at any point, and two processes may be in it for a moment while one takes over from the
-    other: what it does must be safe to repeat.
+    other: what it does must be safe to repeat. `end` is called once, when the process ends by its own will.
     """
 
     name: str
     turn: Callable[[], object]
     every_seconds: float
+    end: Callable[[], object] | None = None
 
 
 def duties(client: Client, runner: Runner, book: Book) -> list[Duty]:
     """All that a beat does; a new one is one more line."""
+    courier = Courier(client.connection)
     return [
-        Duty("fires", runner.turn, 1.0),
+        Duty("fires", runner.turn, 1.0, runner.put_back),
         Duty("hours", lambda: keep_hours(client.connection, book), 5.0),
         Duty("nights", lambda: finish_nights(client), 10.0),
-        Duty("webhooks", Courier(client.connection).turn, 1.0),
+        Duty("webhooks", courier.turn, 1.0, courier.close),
     ]
 
 
@@ -57,8 +59,11 @@ class Rounds:
             threading.Thread(target=self._go_round, args=(duty,), name=duty.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Begin no further turn."""
+        """Begin no further turn, and end each duty."""
         self._stopping.set()
+        for duty in self._duties:
+            if duty.end is not None:
+                duty.end()
 
     def _go_round(self, duty: Duty) -> None:
         while not self._stopping.wait(duty.every_seconds):
