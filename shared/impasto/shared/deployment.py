@@ -43,6 +43,9 @@ class Deployment(BaseSettings):
     s3_region: str = "us-east-1"
     s3_access_key_id: str | None = Field(None, description="unset: boto3's own search (profile, role, …)")
     s3_secret_access_key: SecretStr | None = None
+    sqs_endpoint_url: str | None = Field(
+        None, description="where `impasto ingest` finds a queue by its name; unset: as for S3"
+    )
     input_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="further places inputs may be read from, comma-separated; the store's bucket always is",
@@ -170,7 +173,7 @@ class Deployment(BaseSettings):
         values = self.model_dump(mode="json")
         if self.s3_secret_access_key is not None:
             values["s3_secret_access_key"] = SECRET_MASK
-        for name in ("redis_url", "store_url", "s3_endpoint_url"):
+        for name in ("redis_url", "store_url", "s3_endpoint_url", "sqs_endpoint_url"):
             values[name] = mask_url(values[name]) if values[name] else None
         return values
 

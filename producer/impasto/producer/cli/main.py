@@ -23,6 +23,7 @@ from impasto.producer.cli import (
     failures,
     fetch,
     gallery,
+    ingest,
     purge,
     recover,
     schedule,
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command(cls=submit.ManyValues)(submit.submit)
 app.command(cls=submit.ManyValues)(estimate.estimate)
+app.command(cls=submit.ManyValues)(ingest.ingest)
 app.command()(status.status)
 app.command()(watch.watch)
 app.command()(fetch.fetch)

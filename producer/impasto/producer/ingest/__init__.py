@@ -1,0 +1,1 @@
+"""Pictures that arrive in S3 become pairs: events from a queue, gathered to batches, each version once."""
