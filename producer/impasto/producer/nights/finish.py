@@ -31,7 +31,7 @@ from impasto.shared.store import ObjectStore
 if TYPE_CHECKING:
     from impasto.producer.client import Client
 
-log = structlog.get_logger()
+log: Any = structlog.get_logger()
 
 _WORKERS_SECONDS: Final = 600.0
 """How long a report is the workers' to write; then there are none, and it is written here."""

@@ -17,6 +17,7 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any, Final, Literal, Self
 
+import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.exceptions import LockError
 
@@ -29,6 +30,8 @@ from impasto.shared.errors import ObjectMissing, StoreUnavailable
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.redis_errors import translated
 from impasto.shared.store import ObjectStore
+
+log: Any = structlog.get_logger()
 
 LINES_A_CHUNK: Final = 10_000
 KEPT_DAYS: Final = 30
@@ -108,7 +111,8 @@ class Index:
             except ObjectMissing:
                 # Another edition took its place while this one was read.
                 continue
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError) as error:
+                log.warning("night.index_damaged", schedule=name, error=repr(error))
                 return cls(judged_by)
         raise StoreUnavailable(f"{layout.index_key(name)} in {store.url} names chunks that are not there")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from impasto.shared.errors import NoSuchBatch, ObjectMissing, Permanent
 from impasto.shared.ledger import BatchState
 from impasto.shared.store import ObjectStore
 
-log = structlog.get_logger()
+log: Any = structlog.get_logger()
 
 _CACHED_LOOKS = 4096
 
