@@ -130,7 +130,7 @@ def test_every_image_is_pinned_to_a_version() -> None:
 
 def test_what_runs_for_long_is_restarted_always_and_stopped_patiently() -> None:
     services = compose()["services"]
-    for name in ("valkey", "s3", "worker", "worker-cpu"):
+    for name in ("valkey", "s3", "worker", "worker-cpu", "beat"):
         assert services[name]["restart"] == "always", name
     grace = Deployment.model_fields["grace_seconds"].default
     for name in ("worker", "worker-cpu"):
@@ -220,6 +220,9 @@ def test_commands_that_images_and_units_run_exist() -> None:
         "-m impasto.worker run --device cuda:%i"
         in unit(DEPLOY / "systemd" / "impasto-worker@.service")["ExecStart"]
     )
+    assert unit(DEPLOY / "systemd" / "impasto-beat.service")["ExecStart"].split()[1:] == ["beat"]
+    assert compose()["services"]["beat"]["command"] == ["beat"]
+    assert "beat" in get_command(producer_cli).commands  # type: ignore[attr-defined]
     status = get_command(producer_cli).commands["status"]  # type: ignore[attr-defined]
     assert "--json" in {option for parameter in status.params for option in parameter.opts}
     scripts = {name for p in TEXTS for name in re.findall(r"/opt/impasto/share/(\w+\.py)", p.read_text())}
