@@ -23,8 +23,10 @@ from impasto.producer.nights import finish as finishing
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.producer.sources import Candidate
 from impasto.shared import layout
+from impasto.shared.deployment import Deployment
 from impasto.shared.errors import NothingToSubmit
 from impasto.shared.metadata import OutputMetadata
+from s3_server import S3Server
 from stage import picture, png
 from workers import NOOP_WORKER, WorkerProcess, eventually
 
@@ -148,11 +150,26 @@ def test_three_nights_do_only_what_is_new(
     assert {style for _, style in made(client, fourth)} == {"painting 2.png"}
     assert told(client, 4).done == 5
 
+    # With new ones on both sides the pairs are no whole matrix.
+    (photos / "new 10.png").write_bytes(png(picture(10)))
+    (paintings / "painting 3.png").write_bytes(png(picture(13)))
+    mixed = run_night(client, schedule, fired_at=night_of(5))
+    assert (mixed.pairs, mixed.known) == (9, 15)
+    assert {pair for pair in made(client, mixed) if pair[0] != "new 10.png"} == {
+        (photo, "painting 3.png")
+        for photo in ("again.png", "moved.png", "new 8.png", "new 9.png", "photo 1.png")
+    }
+    assert told(client, 5).done == 9
+    redis = client.connection.redis
+    for key in redis.scan_iter(f"{{{client.deployment.namespace}}}:*"):
+        redis.delete(key)
+    assert {one.done for one in client.recover([str(mixed.batch)]).recovered} == {9}
+
     other = schedule_of(photos, paintings, settings={"size_px": 32, "steps": 3})
-    fifth = run_night(client, other, fired_at=night_of(5))
-    assert (fifth.pairs, fifth.known) == (15, 0)
-    assert told(client, 5).done == 15
-    assert run_night(client, schedule, fired_at=night_of(6)).known == 15
+    sixth = run_night(client, other, fired_at=night_of(6))
+    assert (sixth.pairs, sixth.known) == (24, 0)
+    assert told(client, 6).done == 24
+    assert run_night(client, schedule, fired_at=night_of(7)).known == 24
 
 
 def test_a_result_that_lies_in_the_store_is_copied_and_tells_from_where(
@@ -323,3 +340,30 @@ def test_a_summary_comes_even_where_no_gallery_can_be_made_and_where_its_teller_
     end = told(client, 1)
     assert (end.outcome, end.done, end.gallery_key) == ("done", 6, None)
     assert run_night(client, schedule_of(photos, paintings), fired_at=night_of(2)).known == 6
+
+
+def test_objects_are_opened_once_and_again_when_their_tag_is_another(
+    environment: dict[str, str], s3_server: S3Server, namespace: str, paintings: Path, reads: Counter[str]
+) -> None:
+    variables = environment | s3_server.environment | {"IMPASTO_STORE_URL": f"s3://impasto/{namespace}"}
+    names: dict[str, Any] = {k.removeprefix("IMPASTO_").lower(): v for k, v in variables.items()}
+    photos = s3_server.access().client()
+
+    def put(name: str, seed: int) -> None:
+        photos.put_object(Bucket="impasto", Key=f"in-{namespace}/{name}", Body=png(picture(seed)))
+
+    with Client(Deployment.load(_env_file=None, **names)) as client:
+        schedule = schedule_of(f"s3://impasto/in-{namespace}", paintings)
+        for number in range(2):
+            put(f"{number}.png", number)
+        assert run_night(client, schedule, fired_at=night_of(1)).pairs == 4
+        reads.clear()
+        second = run_night(client, schedule, fired_at=night_of(2))
+        assert (second.batch, second.under_way) == (None, 4)
+        assert second.message == "nothing new among 4 pairs (4 are under way)"
+        assert reads == {}
+        put("1.png", 1)
+        put("2.png", 2)
+        third = run_night(client, schedule, fired_at=night_of(3))
+        assert set(reads) == {"2.png"}
+        assert made(client, third) == {("2.png", f"painting {n}.png") for n in range(2)}
