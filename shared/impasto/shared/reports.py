@@ -24,11 +24,13 @@ from impasto.shared.metadata import OutputMetadata
 
 _READERS = 16
 _AT_A_TIME = 250
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ReportedPair(BaseModel):
     """One pair. Times, losses and keys are those of its metadata, None where it has none.
 
+    `started_at` and `finished_at` are of the try that made it; of a failed pair only its end is known.
     `reused_from` is the metadata's key of the result that was copied, which took no `seconds`.
     """
 
@@ -49,6 +51,8 @@ class ReportedPair(BaseModel):
     error_kind: str | None = None
     error: str | None = None
     reused_from: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 class Report(BaseModel):
@@ -65,11 +69,16 @@ class Report(BaseModel):
     pairs: tuple[ReportedPair, ...]
 
     def to_csv(self) -> str:
-        """One line a pair under a header, the same columns as in the JSON."""
+        """RFC 4180: one record a pair under a header, the same columns as in the JSON.
+
+        A text that a spreadsheet would take for a formula has an apostrophe before it.
+        """
         out = io.StringIO()
-        writer = csv.DictWriter(out, fieldnames=list(ReportedPair.model_fields), lineterminator="\n")
+        writer = csv.DictWriter(out, fieldnames=list(ReportedPair.model_fields), lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows(pair.model_dump() for pair in self.pairs)
+        for pair in self.pairs:
+            cells = pair.model_dump(mode="json")
+            writer.writerow({name: _harmless(cell) for name, cell in cells.items()})
         return out.getvalue()
 
 
@@ -134,6 +143,11 @@ def write_report(
     return report
 
 
+def _harmless(cell: object) -> object:
+    """Names are whoever's who took the photograph, and a spreadsheet runs what begins so (CSV injection)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_SIGNS) else cell
+
+
 def _done(batch: str, job: PairJob, files: BatchFiles) -> ReportedPair:
     key = layout.metadata_key(batch, job.output_stem)
     base = ReportedPair(pair=job.pair, content=job.content.name, style=job.style.name, state=PairState.DONE)
@@ -151,6 +165,8 @@ def _done(batch: str, job: PairJob, files: BatchFiles) -> ReportedPair:
             "steps": metadata.steps,
             "first_loss": metadata.losses.first.total,
             "last_loss": metadata.losses.last.total,
+            "started_at": metadata.started_at,
+            "finished_at": metadata.finished_at,
             "attempts": metadata.attempts,
             "reused_from": metadata.reused_from,
         }
@@ -167,5 +183,9 @@ def _not_done(job: PairJob, failure: Failure | None, rest: PairState) -> Reporte
             "attempts": failure.attempts,
             "error_kind": failure.kind,
             "error": failure.message,
+            # A ledger that was rebuilt from a report knows no times.
+            "finished_at": datetime.fromtimestamp(failure.failed_ms / 1000, UTC)
+            if failure.failed_ms
+            else None,
         }
     )
