@@ -216,3 +216,23 @@ def test_a_batch_of_a_fire_outside_the_hours_waits_for_them(nights: Callable[...
     (batch,) = one.batches()
     assert one.client.status(batch).state is BatchState.PAUSED
     assert one.book.is_outside(batch)
+
+
+def test_outputs_are_named_by_folders_also_of_what_is_known_from_earlier_nights(
+    nights: Callable[..., Nights], photos: Path
+) -> None:
+    (photos / "rome").mkdir()
+    (photos / "photo 0.png").rename(photos / "rome" / "photo 0.png")
+    paintings = photos.parent / "paintings"
+    paintings.mkdir()
+    (paintings / "first.png").write_bytes(png(picture(50)))
+    one = nights(styles=(str(paintings),), output_names="{path}/{style}/{content}")
+    one.fire(LAST_NIGHT)
+    one.turn()
+    one.client.cancel("latest")
+    (paintings / "second.png").write_bytes(png(picture(51)))
+    one.fire(THIS_NIGHT)
+    one.turn()
+
+    jobs = [one.client.pair("latest", pair) for pair in range(2)]
+    assert {job.output_stem for job in jobs} == {"rome/first/photo_0", "rome/second/photo_0"}

@@ -56,6 +56,7 @@ def test_a_token_that_people_give_is_no_schedules(token: str | None) -> None:
         ({"window": "all night"}, "22:00-06:00"),
         ({"priority": 10}, "priority"),
         ({"contents": ()}, "contents"),
+        ({"output_names": "{content}"}, "{style}"),
         ({"colour": "blue"}, "colour"),
     ],
 )

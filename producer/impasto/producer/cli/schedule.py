@@ -12,7 +12,7 @@ from impasto.producer.cli.answers import as_columns, as_json, counts_line, statu
 from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, QuietOption
 from impasto.producer.cli.screen import Screen
-from impasto.producer.cli.submit import PREVIEW_PX, ManyValues, known_presets, parse_settings
+from impasto.producer.cli.submit import PREVIEW_PX, ManyValues, known_presets, owner, parse_settings
 from impasto.producer.request import DEFAULT_PRESET
 from impasto.shared.errors import ImpastoError
 from impasto.shared.ledger import BatchStatus
@@ -124,6 +124,13 @@ def add(
         Literal["product", "zip"],
         typer.Option(help="product: every content with every style; zip: the first with the first, …"),
     ] = "product",
+    output_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE",
+            help="What results are called, as of impasto submit. [default: {content}__{style}]",
+        ),
+    ] = None,
     json_: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -144,6 +151,8 @@ def add(
             preset=preset,
             settings=parse_settings(size, steps, set_ or (), preview=preview),
             pairs=pairs,
+            output_names=output_names,
+            owner=owner(),
             priority=priority,
             overlap=overlap,
             if_missed=if_missed,
@@ -277,6 +286,8 @@ def _rows(schedule: Schedule) -> list[tuple[str, str]]:
         ("overlap", spec.overlap),
         ("if missed", spec.if_missed),
     ]
+    if spec.output_names is not None:
+        rows.append(("output names", printable(spec.output_names)))
     if spec.window is not None:
         rows.append(("window", spec.window))
     rows += [

@@ -24,6 +24,7 @@ from impasto.producer.submit import inputs_were
 from impasto.shared.deployment import Deployment
 from impasto.shared.jobs import Content, StyleRef, fingerprint, weighted
 from impasto.shared.names import SlugSet
+from impasto.shared.output_names import folders_of, uses_path
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import open_input_reader
@@ -181,7 +182,8 @@ class Planner:
         self._under_way = under_way
         self._on_progress = on_progress
         self._reader = open_input_reader(deployment, store)
-        self._collector = Collector(deployment, store, self._reader)
+        self._paths = uses_path(schedule.output_names)
+        self._collector = Collector(deployment, store, self._reader, paths=self._paths)
         self._stamps: dict[str, str] = {}
         self._rejected: list[Rejected] = []
         self.observed = Observed()
@@ -254,7 +256,7 @@ class Planner:
                 self._remember(unit, next(files)[1], answer)
             else:
                 known = self._index.recall(unit)
-                answer = known.rejected or _recalled_content(candidate, known)
+                answer = known.rejected or _recalled_content(candidate, known, paths=self._paths)
             if isinstance(answer, Rejected):
                 self._rejected.append(answer)
             elif answer is not None:
@@ -401,9 +403,10 @@ def _kept(answer: CheckedContent | Style) -> tuple[Kept, ...]:
     return (answer.picture, answer.mask)
 
 
-def _recalled_content(candidate: Candidate, known: Known) -> CheckedContent:
+def _recalled_content(candidate: Candidate, known: Known, *, paths: bool) -> CheckedContent:
     picture, *masks = _called(candidate, known)
-    return CheckedContent(picture, masks[0] if masks else None)
+    path = folders_of(candidate.folders) if paths else ""
+    return CheckedContent(picture, masks[0] if masks else None, path)
 
 
 def _recalled_style(candidate: StyleCandidate, known: Known) -> Style:

@@ -144,6 +144,7 @@ def _write(connection: Connection, schedule: ScheduleSpec, fired_at: datetime, p
         owner=schedule.owner,
         priority=schedule.priority,
         token=schedule.token(fired_at),
+        output_names=schedule.output_names,
     )
     connection.batches.write(spec, plan.content_refs(), plan.style_refs())
     return spec

@@ -18,6 +18,7 @@ from impasto.producer.schedules.zones import zone
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings
+from impasto.shared.output_names import check_output_names, check_tells_apart
 from impasto.shared.printable import printable
 from impasto.shared.settings import StyleSettings
 
@@ -64,6 +65,7 @@ class ScheduleSpec(BaseModel):
     preset: str | None = None
     settings: dict[str, Any] = {}
     pairs: Pairs = "product"
+    output_names: str | None = None
     owner: str = ""
     priority: int = Field(5, ge=0, le=9)
     overlap: Overlap = "skip"
@@ -91,6 +93,14 @@ class ScheduleSpec(BaseModel):
     @classmethod
     def _is_a_window(cls, text: str | None) -> str | None:
         return None if text is None else str(Window.parse(text, "UTC"))
+
+    @field_validator("output_names")
+    @classmethod
+    def _tell_all_pairs_apart(cls, template: str | None) -> str | None:
+        """Whatever the nights bring."""
+        if template is not None:
+            check_tells_apart(check_output_names(template), 2, 2, zipped=False)
+        return template
 
     @classmethod
     def make(cls, **fields: Any) -> Self:
