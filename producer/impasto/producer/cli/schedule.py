@@ -267,7 +267,8 @@ def _told(result: FireResult, batch: BatchStatus | None) -> str:
     if result.batch is not None:
         return f"{result.batch}: {printable(result.message)}"
     word = result.outcome.replace("_", " ")
-    return f"{word}: {printable(result.message)}" if result.message else word
+    told = printable(result.message)
+    return told if told.startswith(word) else f"{word}: {told}".removesuffix(": ")
 
 
 def _rows(schedule: Schedule) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ def welcome(
         table.add_row(plan.name, f"{plan.device}, {plan.threads} CPU thread{'s' * (plan.threads > 1)}")
     if not plans:
         table.add_row("workers", "none")
+    table.add_row("beat", "fires schedules: impasto schedule add")
     table.add_row("logs", str(deployment.state / "logs"))
     console.print()
     console.print(Text("Impasto is up.", style="bold green"))
