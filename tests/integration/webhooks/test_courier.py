@@ -28,17 +28,7 @@ from stage import Stage, picture, png
 from webhook_receiver import Answer, Receiver
 from workers import eventually
 
-COURIER = """
-import time
-from impasto.producer.connection import connect_to
-from impasto.producer.webhooks.courier import Courier
-from impasto.shared.deployment import Deployment
-
-courier = Courier(connect_to(Deployment.load()))
-while True:
-    courier.turn()
-    time.sleep(0.05)
-"""
+BEAT = [sys.executable, "-m", "impasto.producer.cli", "beat"]
 
 
 def listen(webhooks: Webhooks, receiver: Receiver, *events: str, **more: Any) -> str:
@@ -156,7 +146,7 @@ def test_what_nobody_takes_is_a_dead_letter_in_the_end_and_can_be_sent_again(
     assert webhooks.deliveries(state=DeliveryState.DEAD) == []
 
 
-def test_a_courier_killed_between_post_and_note_delivers_again_under_the_same_id(
+def test_a_beat_killed_between_post_and_note_delivers_again_under_the_same_id(
     stage: Stage,
     webhooks: Webhooks,
     courier: Courier,
@@ -166,7 +156,7 @@ def test_a_courier_killed_between_post_and_note_delivers_again_under_the_same_id
     listen(webhooks, receiver, "batch.finished")
     receiver.answers.append(Answer(wait=receiver.ending))
     end_a_batch(stage, "b")
-    process = subprocess.Popen([sys.executable, "-c", COURIER], env=stage.environment)
+    process = subprocess.Popen(BEAT, env=stage.environment, stderr=subprocess.DEVNULL)
     try:
         receiver.wait_for(1)
     finally:

@@ -203,6 +203,7 @@ def try_(
                 "webhook_id": tested.message,
                 "url": tested.shown_url,
                 "secret": tested.secret,
+                "waiting": tested.waiting,
             }
         )
     else:
@@ -212,6 +213,8 @@ def try_(
         for line in (answer.error, answer.excerpt):
             if line:
                 typer.echo(f"    {line}")
+        if answer.taken and tested.waiting:
+            typer.echo(f"waiting: {_deliveries(tested.waiting)}; impasto webhooks resume sends them at once")
         if tested.secret is not None:
             typer.echo(f"signed with {tested.secret}, made for this test: --secret gives another")
     raise typer.Exit(0 if answer.taken else NOT_TAKEN)

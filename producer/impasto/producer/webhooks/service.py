@@ -51,12 +51,16 @@ class Added:
 
 @dataclass(frozen=True)
 class Tested:
-    """What came of a test, and the secret that was made up for it where nobody gave one."""
+    """What came of a test, and the secret that was made up for it where nobody gave one.
+
+    `waiting`: deliveries of the webhook, if it is one, that are not taken yet.
+    """
 
     answer: Answer
     message: str
     shown_url: str
     secret: str | None = None
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,8 @@ class Webhooks:
             timestamp=datetime.now(UTC), data=IsATest(message="This is a test by `impasto webhooks test`.")
         )
         answer = post(self._poster, found, message, event.model_dump_json())
-        return Tested(answer, message, found.shown_url, made)
+        waiting = self._of(found).waiting() if found.id else 0
+        return Tested(answer, message, found.shown_url, made, waiting)
 
     def deliveries(
         self, webhook: str | None = None, *, state: DeliveryState | None = None, limit: int = _SHOWN
