@@ -48,7 +48,7 @@ def problem_of_output_name(name: str) -> str | None:
         return "it is not in Unicode's normal form C"
     found = sorted(_FORBIDDEN & set(name))
     if found:
-        return f"it has {' '.join(found)}"
+        return f"it has {' '.join(found)}, which not every disk takes in a name"
     for part in parts:
         if part[0] in ". " or part[-1] in ". ":
             return f"{part!r} starts or ends with a dot or a space"

@@ -127,6 +127,25 @@ def test_a_decompression_bomb_is_refused_from_its_header() -> None:
         opened(bomb, max_pixels=120_000_000)
 
 
+@pytest.mark.parametrize("format", ["avif", "heic"])
+def test_the_size_of_a_phones_picture_is_judged_before_anybody_decodes_it(format: str) -> None:
+    data = saved(gradient(), format)
+    # What the pixels are decoded from comes last, and is none any more.
+    spoilt = data[:-60] + b"\xff" * 60
+    with pytest.raises(BadPicture, match="383 pixels allowed"):
+        opened(spoilt, max_pixels=PIXELS - 1)
+
+
+@pytest.mark.parametrize(("flags", "bits"), [(0x40, 10), (0x60, 12)])
+def test_more_than_eight_bits_of_an_avif_are_noted(flags: int, bits: int) -> None:
+    # Nothing here writes such a file, but its header alone says how many bits there are.
+    data = bytearray(saved(gradient(), "avif"))
+    data[data.index(b"av1C") + 6] |= flags
+    channels = data.index(b"pixi") + 9
+    data[channels : channels + 3] = bytes([bits]) * 3
+    assert opened(bytes(data)).notes == (f"{bits} bits a channel reduced to 8",)
+
+
 def test_our_own_bound_takes_the_place_of_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert opened(saved(gradient(), "png")).width == WIDTH

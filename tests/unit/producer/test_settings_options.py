@@ -39,6 +39,15 @@ def test_size_and_steps_are_settings_like_any_other() -> None:
     assert parse_settings(300, 20, ["seed=1"]) == {"size_px": 300, "steps": 20, "seed": 1}
 
 
+def test_an_option_that_is_not_given_leaves_the_presets_setting() -> None:
+    assert parse_settings(None, None, [], format="webp", quality=90, exif=None) == {
+        "format": "webp",
+        "quality": 90,
+    }
+    with pytest.raises(BadSettings, match="quality is set twice"):
+        parse_settings(None, None, ["quality=80"], quality=90)
+
+
 def test_a_preview_is_a_setting_and_not_said_twice() -> None:
     assert parse_settings(1024, None, [], preview=True) == {"size_px": 1024, "preview_px": 256}
     with pytest.raises(BadSettings, match="preview_px is set twice"):
