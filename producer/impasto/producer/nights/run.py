@@ -15,7 +15,7 @@ from impasto.producer.nights.index import Index, changing
 from impasto.producer.nights.past import is_told, open_nights, resume, under_way
 from impasto.producer.nights.plan import Plan, Planner, judged_by
 from impasto.producer.nights.summary import Night, NightSummary, RejectedInput
-from impasto.producer.opening import make_spec, open_batch
+from impasto.producer.opening import check_names, make_spec, open_batch
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.producer.submit import inputs_were
 from impasto.shared import layout
@@ -134,12 +134,14 @@ def _plan(connection: Connection, schedule: ScheduleSpec, on_progress: OnProgres
 
 
 def _write(connection: Connection, schedule: ScheduleSpec, fired_at: datetime, plan: Plan) -> BatchSpec:
+    zipped = not plan.is_product
+    check_names(schedule.output_names, plan.content_refs(), plan.style_refs(), zipped=zipped)
     spec = make_spec(
         connection.store,
         schedule.style_settings(connection.deployment),
-        contents=len(plan.wanted) if plan.is_product else plan.pairs,
-        styles=len(plan.wanted[0].styles) if plan.is_product else plan.pairs,
-        pairs="product" if plan.is_product else "zip",
+        contents=plan.pairs if zipped else len(plan.wanted),
+        styles=plan.pairs if zipped else len(plan.wanted[0].styles),
+        pairs="zip" if zipped else "product",
         name=schedule.batch_name(fired_at),
         owner=schedule.owner,
         priority=schedule.priority,
