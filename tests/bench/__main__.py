@@ -1,4 +1,7 @@
-"""`python -m tests.bench`: measures engine, batches and queue into build/bench/. `--quick` takes minutes."""
+"""`python -m tests.bench`: measures engine, batches, queue and collections into build/bench/.
+
+`--quick` takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # where the helpers of the t
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=("engine", "queue"), help="one of the two; both when left out")
+    parser.add_argument(
+        "--only", choices=("engine", "queue", "collection"), help="one of the three; all when left out"
+    )
     parser.add_argument("--quick", action="store_true", help="128 px instead of 256 px, fewer workers")
     parser.add_argument("--size-px", type=int, help="side of the pictures of the whole runs")
     parser.add_argument("--pairs", type=int, default=6, help="how many pairs, 1 to 8")
@@ -24,12 +29,16 @@ def main() -> None:
 
         write_robust(options.out)
         return
-    if options.only != "queue":
+    if options.only in (None, "engine"):
         measure_engine(options)
-    if options.only != "engine":
+    if options.only in (None, "queue"):
         from tests.bench.queue import write
 
         write(options.out, quick=options.quick)
+    if options.only in (None, "collection"):
+        from tests.bench.collection import write as write_collection
+
+        write_collection(options.out, quick=options.quick)
 
 
 def measure_engine(options: argparse.Namespace) -> None:

@@ -273,6 +273,7 @@ class Collector:
         with self._decoding:
             read_at, before = time.time(), _state_of(candidate.path)
             data = self._read(candidate)
+            self._count(read=1)
             after = _state_of(candidate.path)
             picture = decode(data, name=candidate.name, max_pixels=self._deployment.max_input_pixels)
             if mask_of is not None:
@@ -280,7 +281,6 @@ class Collector:
             size_px = (picture.width, picture.height)
             format = FORMATS[picture.format]
             del picture
-        self._count(read=1)
         sha256 = hashlib.sha256(data).hexdigest()
         if candidate.path is not None and before is not None and before == after:
             judged = KnownFile(sha256, format.name, size_px, is_mask=mask_of is not None)

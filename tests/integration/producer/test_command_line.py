@@ -139,7 +139,7 @@ def test_submit_answers_in_json(run: Run, photos: Path, paintings: Path) -> None
         "duplicates": 1,
         "skipped": 1,
         "skipped_kinds": {"texts": 1},
-        "read": 6,
+        "read": 7,
         "known": 0,
         "uploaded": 5,
         "uploaded_bytes": sum(path.stat().st_size for path in good),
