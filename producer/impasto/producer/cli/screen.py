@@ -10,7 +10,15 @@ from typing import Final, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
@@ -66,7 +74,7 @@ class Screen:
         if not self._bars:
             yield _Lines(self).transfer
             return
-        with _progress(self._console, TimeRemainingColumn()) as bars:
+        with _progress(self._console, TransferSpeedColumn(), TimeRemainingColumn()) as bars:
             tasks: dict[str, TaskID] = {}
 
             def show(step: Step) -> None:
@@ -154,8 +162,8 @@ class _Lines:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._last_at = time.monotonic()
-        self._last_line = ""
+        self._last_at = self._stage_from = time.monotonic()
+        self._last_line = self._stage = ""
 
     def show(self, update: Update) -> None:
         line = progress_line(update.status)
@@ -164,12 +172,23 @@ class _Lines:
             self._print(line)
 
     def transfer(self, step: Step) -> None:
-        """One line a stage at its end, and more when it takes long."""
-        if step.items == step.items_total or self._is_time():
+        """One line a stage at its end, and more, with rate and time left, when it takes long."""
+        if step.stage != self._stage:
+            self._stage, self._stage_from = step.stage, time.monotonic()
+        is_last = step.items == step.items_total
+        if is_last or self._is_time():
             self._print(
                 f"{step.stage}: {step.items:,} of {step.items_total:,} {_VERBS[step.stage]}, "
                 f"{megabytes(step.bytes)} of {megabytes(step.bytes_total)}"
+                f"{'' if is_last else self._pace(step)}"
             )
+
+    def _pace(self, step: Step) -> str:
+        rate = step.bytes / max(1e-3, time.monotonic() - self._stage_from)
+        if not rate:
+            return ""
+        left_seconds = (step.bytes_total - step.bytes) / rate
+        return f", {megabytes(round(rate))}/s, about {duration(left_seconds)} left"
 
     def _is_time(self) -> bool:
         return time.monotonic() - self._last_at >= LINE_EVERY_SECONDS
