@@ -39,7 +39,7 @@ def test_an_s3_that_fails_in_every_way_in_turn_costs_no_pair_and_no_attempt(
 ) -> None:
     with FaultyProxy(s3_server.endpoint_url) as proxy:
         stage = s3_stage(valkey.url, namespace, s3_server)
-        batch = submit(stage, 40)
+        batch = submit(stage, 30)
         spoilt = Stage({**stage.environment, "IMPASTO_S3_ENDPOINT_URL": proxy.endpoint_url})
         with spoilt.noop_worker(tmp_path / "worker.log", seconds=0.15, **PATIENCE) as worker:
             worker.ready()

@@ -70,10 +70,12 @@ class Patience:
 
         Without another store there is nothing better to do, and a result that waits need not be made again.
         Raises what orders the pair to stop, HandedBack when the worker must stop, and StoreUnavailable after
-        `store_seconds` if the rest of the store answers: it may be this one object that never does. An outage
-        of all of it is waited for without an end, and costs no attempt.
+        `store_seconds` if the rest of the store answers before and after one more try: it may be this one
+        object that never does. An outage of all of it is waited for without an end, and costs no attempt, at
+        whichever moment it ends.
         """
         delay_seconds = _FIRST_DELAY_SECONDS
+        answered = False
         deadline = time.monotonic() + self._store_seconds
         while True:
             held.obey(made=made)
@@ -82,7 +84,11 @@ class Patience:
             except StoreUnavailable as error:
                 if time.monotonic() + delay_seconds > deadline:
                     if self._store_answers():
-                        raise
+                        if answered:
+                            raise
+                        answered = True
+                        continue
+                    answered = False
                     deadline = time.monotonic() + self._store_seconds
                 if self._stopping.seconds_left <= delay_seconds:
                     raise HandedBack(
