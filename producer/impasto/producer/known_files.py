@@ -29,8 +29,8 @@ MARGIN_SECONDS: Final = 2.0
 """A file changed this shortly before it was read may change again under the same time: it is not remembered.
 The coarsest clocks of file systems (FAT's) tick so slowly."""
 
-_FLUSH_FILES: Final = 256
-_FLUSH_SECONDS: Final = 1.0
+_FLUSH_FILES: Final = 64
+_FLUSH_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 5.0
 _DAY_SECONDS: Final = 86_400
 
