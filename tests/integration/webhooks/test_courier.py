@@ -305,9 +305,14 @@ def test_what_nobody_asked_for_is_not_kept(
     assert webhooks.backlog().events == 2
     rounds(courier, 2)
     assert [(event["type"], event["data"]["batch"]) for event in receiver.events] == [("batch.failed", "bad")]
+    end_a_batch(stage, "left lying", failed=1)
     webhooks.remove(webhook)
     end_a_batch(stage, "after")
+    assert webhooks.backlog().events == 1
+    listen(webhooks, receiver, "batch.failed")
+    rounds(courier, 2)
     assert webhooks.backlog().events == 0
+    assert len(receiver.posts) == 1, "it hears of nothing that was before it"
 
 
 def test_the_backlog_of_a_webhook_that_takes_nothing_is_bounded_but_for_the_ends_of_batches(

@@ -75,8 +75,6 @@ class Courier:
         Raises LedgerUnavailable; nothing is lost by it.
         """
         webhooks = self._registry.all()
-        if not webhooks:
-            return
         # Where there are more than lanes, none is always the last.
         random.shuffle(webhooks)
         try:
@@ -152,14 +150,17 @@ class Courier:
     def _deliveries_of(
         self, entry: OutboxEntry, webhooks: list[Webhook]
     ) -> list[tuple[Webhook, str, Message]]:
-        """What each webhook is told of it; nothing is read from the store where nobody asked."""
+        """What each webhook is told of it: nothing of what was before it was added.
+
+        Nothing is read from the store where nobody asked.
+        """
         told = {WebhookType(entry.type)}
         if WebhookType.BATCH_FINISHED in told:
             told.add(WebhookType.BATCH_FAILED)
         asking = [
             (webhook, {type for type in told if type in webhook.events})
             for webhook in webhooks
-            if webhook.state is not WebhookState.DISABLED
+            if webhook.state is not WebhookState.DISABLED and webhook.created_ms <= entry.at_ms
         ]
         if not any(types for _, types in asking):
             return []

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import redis
 
-from impasto.producer.webhooks.outbox import OutboxEntry
+from impasto.producer.webhooks.outbox import OutboxEntry, server_ms
 from impasto.producer.webhooks.post import Answer
 from impasto.producer.webhooks.scripts import Scripts
 from impasto.shared.ledger.keys import WEBHOOK_KEYS, Keys
@@ -163,7 +163,7 @@ class Deliveries:
     def _settle(self, claim: Claim, outcome: str, answer: Answer, delay_seconds: float) -> None:
         quiet = 0.0 if answer.taken else answer.retry_after_seconds or 0.0
         note = {
-            "at_ms": self._now() or self._server_ms(),
+            "at_ms": self._now() or server_ms(self._client),
             "status": answer.status,
             "error": answer.error,
             "excerpt": answer.excerpt,
@@ -257,11 +257,6 @@ class Deliveries:
 
     def _now(self) -> int:
         return 0 if self._clock is None else self._clock()
-
-    def _server_ms(self) -> int:
-        with translated(self._client):
-            seconds, microseconds = self._client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _ms(seconds: float) -> int:

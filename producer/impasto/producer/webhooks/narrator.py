@@ -36,6 +36,15 @@ from impasto.shared.metadata import OutputMetadata
 REPORT_SECONDS: Final = 300.0
 """For how long the end of a batch waits for its report, so that whoever hears of it finds it there."""
 _NAMES: Final = 256
+_OF_THE_METADATA: Final = (
+    "picture_key",
+    "fingerprint",
+    "width_px",
+    "height_px",
+    "steps",
+    "attempts",
+    "reused_from",
+)
 
 
 class Narrator:
@@ -100,14 +109,14 @@ class Narrator:
                 metadata = OutputMetadata.model_validate_json(self._connection.store.get(key))
             except (Permanent, ValidationError):
                 key = None
-        told: dict[str, Any] = dict.fromkeys(
-            ("picture_key", "fingerprint", "width_px", "height_px", "steps", "attempts", "loss", "seconds")
+        return PairIsDone(
+            **self._pair(entry, job),
+            store=self._store,
+            metadata_key=key,
+            loss=None if metadata is None else metadata.losses.last.total,
+            seconds=None if metadata is None else _made_in(metadata),
+            **{name: getattr(metadata, name, None) for name in _OF_THE_METADATA},
         )
-        if metadata is not None:
-            told = {name: getattr(metadata, name) for name in told if hasattr(metadata, name)}
-            told["loss"] = metadata.losses.last.total
-            told["seconds"] = round((metadata.finished_at - metadata.started_at).total_seconds(), 3)
-        return PairIsDone(**self._pair(entry, job), store=self._store, metadata_key=key, **told)
 
     def _pair_failed(self, entry: OutboxEntry) -> PairHasFailed:
         told = entry.data
@@ -156,3 +165,10 @@ class Narrator:
     @property
     def _store(self) -> str:
         return mask_url(self._connection.store.url)
+
+
+def _made_in(metadata: OutputMetadata) -> float:
+    """Seconds; a copy of an earlier result took none, as in the report."""
+    if metadata.reused_from is not None:
+        return 0.0
+    return round((metadata.finished_at - metadata.started_at).total_seconds(), 3)

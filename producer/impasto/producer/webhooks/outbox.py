@@ -51,7 +51,7 @@ def add_to_outbox(connection: Connection, data: ScheduleIsFinished) -> bool:
         "batch": data.batch or "",
         "type": WebhookType.SCHEDULE_FINISHED.value,
         "pair": "",
-        "at_ms": int(datetime.now(UTC).timestamp() * 1000),
+        "at_ms": server_ms(client),
         "data": data.model_dump_json(),
     }
     with translated(client):
@@ -59,6 +59,13 @@ def add_to_outbox(connection: Connection, data: ScheduleIsFinished) -> bool:
         if wanted:
             client.xadd(keys.shared("outbox"), fields)
     return bool(wanted)
+
+
+def server_ms(client: redis.Redis) -> int:
+    """The time by which events are dated, in milliseconds. Raises LedgerUnavailable."""
+    with translated(client):
+        seconds, microseconds = client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def waiting_entries(client: redis.Redis, keys: Keys) -> Iterator[OutboxEntry]:

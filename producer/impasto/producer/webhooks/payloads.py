@@ -78,8 +78,12 @@ class PairIsDone(_Pair):
     height_px: int | None
     steps: int | None
     loss: float | None = Field(description="weighted total of the last evaluation")
-    seconds: float | None = Field(description="from the worker's start on it to its end")
+    seconds: float | None = Field(description="from the worker's start on it to its end; 0 when reused")
     attempts: int | None
+    reused_from: str | None = Field(
+        None,
+        description="key of the metadata of the earlier result that it is a copy of; null when it was made",
+    )
 
 
 class PairHasFailed(_Pair):

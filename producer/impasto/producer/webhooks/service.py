@@ -15,6 +15,7 @@ from impasto.producer.webhooks.addresses import Allowed, Resolve, resolved, syst
 from impasto.producer.webhooks.courier import post
 from impasto.producer.webhooks.deliveries import Deliveries, Delivery, DeliveryState, Health
 from impasto.producer.webhooks.narrator import REPORT_SECONDS
+from impasto.producer.webhooks.outbox import server_ms
 from impasto.producer.webhooks.payloads import DEFAULT_TYPES, IsATest, WebhookTest
 from impasto.producer.webhooks.post import Answer, Poster, Unreachable
 from impasto.producer.webhooks.registry import (
@@ -129,7 +130,7 @@ class Webhooks:
             events=checked_types(events),
             batches=tuple(pattern for pattern in batches if pattern != "all"),
             description=" ".join(description.split()),
-            created_ms=now_ms(),
+            created_ms=server_ms(self._client),
             secrets=(SigningSecret(secret=used),),
         )
         self._registry.add(webhook)
