@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,6 +78,14 @@ class Batch:
         self.ledger.open(BatchOpening(BATCH, self.spec.total, self.name))
         self.ledger.advance(BATCH, min_window=self.spec.total)
 
+    @cached_property
+    def _usual(self) -> dict[str, Any]:
+        """What the metadata of all have in common, in JSON: made once, since there may be thousands."""
+        usual = results.metadata(
+            BATCH, "x", b"", width_px=36, height_px=24, steps=40, losses=LOSSES, settings=self.spec.settings
+        )
+        return usual.model_dump(mode="json")
+
     def _inputs(self, names: Sequence[str], first: int) -> list[InputRef]:
         slugs = SlugSet()
         refs = []
@@ -105,29 +115,24 @@ class Batch:
             self.store.put(key, data, content_type=content_type)
 
     def finish(self, pair: int, pixels: bytes | None = None, **metadata: Any) -> None:
-        """Its result is in the store, and the ledger knows."""
+        """Its result is in the store, and the ledger knows. `metadata`: some of its fields, as in JSON."""
         data = shade(20_000 + pair) if pixels is None else pixels
         job = self.files.job(BATCH, pair)
-        whole = results.metadata(
-            BATCH,
-            job.output_stem,
-            data,
-            **{
-                "pair": pair,
-                "content": _record(job.content.name),
-                "style": _record(job.style.name),
-                "width_px": 36,
-                "height_px": 24,
-                "steps": 40,
-                "losses": LOSSES,
-                "started_at": BEGAN + timedelta(seconds=pair),
-                "finished_at": BEGAN + timedelta(seconds=2 * pair + 3),
-                **metadata,
-            },
-        )
-        self.put(whole.picture_key, data, "image/png")
         key = layout.metadata_key(BATCH, job.output_stem)
-        self.put(key, whole.model_dump_json().encode(), "application/json")
+        fields = {
+            **self._usual,
+            "pair": pair,
+            "content": _record(job.content.name),
+            "style": _record(job.style.name),
+            "picture_key": layout.picture_key(BATCH, job.output_stem, "png"),
+            "picture_sha256": hashlib.sha256(data).hexdigest(),
+            "picture_bytes": len(data),
+            "started_at": (BEGAN + timedelta(seconds=pair)).isoformat(),
+            "finished_at": (BEGAN + timedelta(seconds=2 * pair + 3)).isoformat(),
+            **metadata,
+        }
+        self.put(fields["picture_key"], data, "image/png")
+        self.put(key, json.dumps(fields).encode(), "application/json")
         lease = self._lease(pair)
         self.ledger.finish(BATCH, pair, lease_id=lease.lease_id, busy_seconds=2.0)
 
@@ -150,7 +155,8 @@ class Batch:
         return lease
 
 
-def _record(name: str) -> InputRecord:
-    return InputRecord(
+def _record(name: str) -> dict[str, Any]:
+    record = InputRecord(
         uri="store:inputs/x.png", name=name, sha256="0" * 64, size_bytes=1, width_px=36, height_px=24
     )
+    return record.model_dump()

@@ -226,6 +226,17 @@ def test_of_two_thousand_outputs_only_those_near_are_loaded(
     expect(page.locator(".tile")).to_have_count(20)
 
 
+def test_a_grid_too_wide_for_the_window_scrolls_in_itself_with_its_heads_in_sight(
+    large: Path, opened: Open
+) -> None:
+    page = opened(large)
+    page.get_by_text("Grid").click()
+    tile(page, "photo 050", "style 17").scroll_into_view_if_needed()
+    expect(page.get_by_role("rowheader", name="photo 050")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("columnheader", name="style 17")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+
+
 def test_before_the_rest_is_laid_out_the_first_pictures_are_there(large: Path, opened: Open) -> None:
     page = opened("about:blank")
     # What the page has when its scripts have run once, before any idle moment.

@@ -21,7 +21,7 @@ from impasto.producer.gallery.places import web_address
 from impasto.shared import layout
 from impasto.shared.errors import BadSettings, NoSuchBatch
 from impasto.shared.jobs import BlendRef, InputRef, Painting
-from impasto.shared.ledger import BatchState
+from impasto.shared.ledger import BatchOpening, BatchState
 from impasto.shared.store import open_store
 from impasto.shared.store.folder import FolderStore
 
@@ -315,6 +315,12 @@ def test_a_folder_that_cannot_be_written_is_named(batch: Batch, home: Path) -> N
     home.write_text("a file")
     with pytest.raises(BadSettings, match=str(home)):
         build_gallery(batch.connection, BATCH, folder=home)
+
+
+def test_a_batch_too_large_for_a_page_is_said_so(batch: Batch, home: Path) -> None:
+    batch.ledger.open(BatchOpening("huge", 1_000_000, "Huge"))
+    with pytest.raises(BadSettings, match="1,000,000 pairs, and a page shows at most 100,000"):
+        build_gallery(batch.connection, "huge", folder=home)
 
 
 def test_a_batch_that_is_not_there_is_said_so(batch: Batch, home: Path) -> None:

@@ -18,11 +18,15 @@ from impasto.producer.gallery.shown import Shown, show_inputs, show_outputs
 from impasto.producer.gallery.thumbnails import Thumbnails
 from impasto.producer.parallel import each
 from impasto.shared import layout
+from impasto.shared.errors import BadSettings
 from impasto.shared.ledger import BatchState, BatchStatus, PairState
 from impasto.shared.store.inputs import open_input_reader
 
 _DECODERS: Final = min(4, os.cpu_count() or 1)
 """A decoded picture takes many times its file: so many are in memory at a time."""
+
+MOST_PAIRS: Final = 100_000
+"""Of one page: beyond them a browser has too much of it."""
 
 PICTURES: Final = "pictures"
 """The folder of the pictures beside a page; in a folder that `fetch` made they lie beside it themselves."""
@@ -69,9 +73,14 @@ def build_gallery(
     The batch may still run. Built again, only what is new is downloaded and made. A picture that is missing
     or damaged, an input that can't be read here, is shown as such and is one of `problems`. Raises
     NoSuchBatch, ObjectMissing when the batch was purged from the store, BadSettings for a folder that can't
-    be written, and the store's errors when it does not answer.
+    be written or a batch of more than `MOST_PAIRS`, and the store's errors when it does not answer.
     """
     status = connection.ledger.status(batch)
+    if status.total > MOST_PAIRS:
+        raise BadSettings(
+            f"batch {batch} has {status.total:,} pairs, and a page shows at most {MOST_PAIRS:,}: "
+            "its report.csv lists them all"
+        )
     spec = connection.batches.spec(batch)
     # Asked before the pictures are fetched: whatever is done by now has its picture in the store.
     done = set(connection.ledger.done_pairs(batch))

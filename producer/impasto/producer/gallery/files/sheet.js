@@ -60,6 +60,7 @@ impasto.Sheet = class {
   #waiting = [];
   #made = 0;
   #stop = () => {};
+  #fitted = { grid: null, width: 0 };
 
   /**
    * @param {HTMLElement} home
@@ -99,8 +100,8 @@ impasto.Sheet = class {
     this.#rows = [];
     this.#made = 0;
     this.#waiting = view === "grid" ? this.#grid(pairs, byName) : this.#wall(pairs);
-    this.#fit();
     for (let count = 0; count < impasto.Sheet.FIRST && this.#next(); count++);
+    this.#fit();
     this.#stop = impasto.bitByBit(() => this.#next());
     const kept = this.#current && pairs.some((pair) => this.#tiles.get(pair.pair) === this.#current);
     const first = pairs.length ? this.#tile(pairs[0]) : null;
@@ -244,7 +245,10 @@ impasto.Sheet = class {
   /** A grid too wide for the window scrolls in itself, so that its heads stay in sight. */
   #fit() {
     const grid = this.home.querySelector(".matrix");
-    if (grid) this.home.classList.toggle("scrolls", grid.scrollWidth > this.home.clientWidth + 1);
+    if (!grid || (grid === this.#fitted.grid && this.home.offsetWidth === this.#fitted.width)) return;
+    this.#fitted = { grid, width: this.home.offsetWidth };
+    this.home.classList.remove("scrolls");
+    this.home.classList.toggle("scrolls", grid.scrollWidth > grid.clientWidth + 1);
   }
 
   #enter(tile) {
