@@ -179,6 +179,7 @@ def test_what_comes_together_is_one_batch_and_each_message_ends_in_one_way(
     (batch,) = [one for one in told if one["event"] == "batch"]
     assert (batch["pairs"], batch["contents"], batch["objects"]) == (2, 2, 3)
     assert [one["input"] for one in batch["rejected"]] == [f"s3://{arrivals.bucket}/in/broken.png"]
+    assert f"rejected: s3://{arrivals.bucket}/in/broken.png: this is no picture" in ran.err
     assert [one["error"] for one in told if one["event"] == "poison"] == [
         "it is no JSON: Expecting value: line 1 column 1 (char 0)"
     ]

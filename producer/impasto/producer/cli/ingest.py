@@ -115,12 +115,13 @@ def ingest(
             if json_:
                 as_json({"event": told.event, **told.fields})
             elif told.is_answer:
-                _print(told.line)
+                typer.echo(told.line)
+            for one in told.fields.get("rejected", ()):
+                screen.warn(f"rejected: {one['input']}: {one['error']}")
             if told.event in ("poison", "left", "trouble"):
                 screen.warn(told.line)
             elif told.event != "batch" and not no_progress:
-                for line in told.line.splitlines():
-                    screen.note(line)
+                screen.note(told.line)
 
         totals = Ingestion(client, messages, door, reader, order, tell=tell, stopping=signals.stopping).run(
             once=once
@@ -131,11 +132,6 @@ def ingest(
         screen.note(_summary(totals, stopped=signals.stopping()))
     if once and totals.left:
         raise typer.Exit(SOME_FAILED)
-
-
-def _print(text: str) -> None:
-    for line in text.splitlines():
-        typer.echo(line)
 
 
 def _summary(totals: Totals, *, stopped: bool) -> str:

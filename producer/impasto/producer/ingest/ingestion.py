@@ -206,15 +206,12 @@ class Ingestion:
         self.totals.objects += len(objects)
         self.totals.rejected += len(submission.rejected)
         named = [{"input": one.input, "error": one.error} for one in submission.rejected]
-        rejected = "".join(
-            f"\n  rejected: {printable(one.input)}: {one.error}" for one in submission.rejected
-        )
         pictures = counted(len(objects), "picture")
         if submission.batch is None:
             self._tell(
                 Told(
                     "nothing",
-                    f"no batch of {pictures}{rejected}",
+                    f"no batch of {pictures}",
                     {"objects": len(objects), "rejected": named},
                 )
             )
@@ -225,7 +222,7 @@ class Ingestion:
         self._tell(
             Told(
                 "batch",
-                f"{submission.batch}: {counted(submission.pairs, 'pair')} of {pictures}{before}{rejected}",
+                f"{submission.batch}: {counted(submission.pairs, 'pair')} of {pictures}{before}",
                 {
                     "batch": submission.batch,
                     "pairs": submission.pairs,
