@@ -227,6 +227,7 @@ def test_a_foreign_s3_client_finds_picture_and_metadata(
             "content": "s3://museum/photos/cat.png",
             "style": stage.files.style(batch, 0).uri,
             "settings": settings.model_dump(mode="json"),
+            "output": "by title/cat at night",
         }
         stage.app.send_task(TASK_NAME, args=[job], queue=stage.deployment.queue)
         eventually(lambda: len(stage.ledger.batches()) == 2, what="the adopted batch")
@@ -240,6 +241,11 @@ def test_a_foreign_s3_client_finds_picture_and_metadata(
     assert beside["ContentType"] == "application/json"
     assert found["Metadata"]["fingerprint"] == metadata.fingerprint
     assert {stage.ledger.status(b).state for b in stage.ledger.batches()} == {BatchState.DONE}
+    (adopted,) = set(stage.ledger.batches()) - {batch}
+    for ending in ("jpg", "json"):
+        assert foreign.head_object(
+            Bucket="museum", Key=f"restyled/outputs/{adopted}/by title/cat at night.{ending}"
+        )
     stage.close()
 
 

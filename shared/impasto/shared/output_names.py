@@ -19,7 +19,7 @@ PART_LIMIT_BYTES: Final = 245
 """Of each folder and of the name: what a file's name may have, less the longest extension."""
 _LIMIT_BYTES: Final = 900
 """Of the whole name: what a key may have, less what stands before it."""
-_TEMPLATE_LIMIT: Final = 500
+_TEMPLATE_LIMIT: Final = 900
 _COMPARED_LIMIT: Final = 1_000_000
 """So many names are compared one by one, where a template alone does not tell that they differ."""
 

@@ -114,7 +114,7 @@ def test_a_template_is_filled_with_what_it_names(template: str, path: str, name:
         ("{content}/{path}", "{content} or {style}"),
         ("{path}", "{content} or {style}"),
         ("x" * 250 + "{content}", "245"),
-        ("{content}" * 60, "500"),
+        ("{content}" * 110, "900"),
         ("report", "report"),
     ],
 )

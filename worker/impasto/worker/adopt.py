@@ -32,6 +32,8 @@ def adopt(job: PairJob, *, files: BatchFiles, ledger: Ledger) -> PairJob:
             contents=1,
             styles=1,
             settings=job.settings,
+            # A name has no braces, so as a template it is itself.
+            output_names=job.output,
         )
         content = Content(**dict(job.content), mask=job.mask)
         files.write(spec, [content], [job.style])
