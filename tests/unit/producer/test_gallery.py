@@ -307,6 +307,8 @@ def test_where_the_page_is_in_a_bucket_is_told_as_a_browser_needs_it() -> None:
     keys = {"access_key_id": "k", "secret_access_key": "s"}
     own = open_store("s3://museum/re styled", endpoint_url="https://s3.example.org/", **keys)
     assert web_address(own, key) == f"https://s3.example.org/museum/re%20styled/{key}"
+    secret = open_store("s3://museum", endpoint_url="https://me:hush@s3.example.org", **keys)
+    assert "hush" not in web_address(secret, key)
     amazon = open_store("s3://museum", region="eu-west-1", **keys)
     assert web_address(amazon, key) == f"https://s3.eu-west-1.amazonaws.com/museum/{key}"
 

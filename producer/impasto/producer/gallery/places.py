@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 from impasto.shared import layout
+from impasto.shared.deployment import mask_url
 from impasto.shared.errors import BadSettings, ObjectMissing
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.folder import FolderStore
@@ -129,7 +130,7 @@ class FolderPlace:
 
 
 def web_address(store: ObjectStore, key: str) -> str:
-    """Where a browser finds the object, if whoever opens it may read it."""
+    """Where a browser finds the object, if whoever opens it may read it; a password is hidden."""
     if isinstance(store, FolderStore):
         return (store.root / key).as_uri()
     if not store.url.startswith("s3://"):
@@ -141,6 +142,6 @@ def web_address(store: ObjectStore, key: str) -> str:
     bucket, _, prefix = store.url.removeprefix("s3://").partition("/")
     path = quote(f"{prefix}/{key}" if prefix else key)
     if isinstance(store, S3Store) and store.access.endpoint_url is not None:
-        return f"{store.access.endpoint_url.rstrip('/')}/{bucket}/{path}"
+        return f"{mask_url(store.access.endpoint_url).rstrip('/')}/{bucket}/{path}"
     region = store.access.region if isinstance(store, S3Store) else "us-east-1"
     return f"https://s3.{region}.amazonaws.com/{bucket}/{path}"
