@@ -117,7 +117,7 @@ def test_an_estimate_is_told_to_people_without_a_server(
     assert main(["estimate", str(photos), "--styles", str(paintings), "--no-progress"]) == 0
     told = capsys.readouterr()
     lines = told.out.splitlines()
-    assert lines[0] == "dry run: 6 pairs (3 contents, 2 styles); nothing was submitted"
+    assert lines[0] == "estimate: 6 pairs (3 contents, 2 styles); nothing was submitted"
     assert [line.split()[0] for line in lines[1:]] == ["pairs", "work", "uploads", "results", "cost"]
     assert "no Impasto runs on this machine" in told.err
 

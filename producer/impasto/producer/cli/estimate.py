@@ -102,4 +102,4 @@ def estimate(
     name_rejected(screen, answer.rejected)
     for submission in answer.submissions:
         note_left_out(screen, submission, of_rows=manifest is not None)
-    tell_estimate(answer, screen, as_json_=json_)
+    tell_estimate(answer, screen, what="estimate", as_json_=json_)

@@ -71,7 +71,7 @@ def estimated(
     )
 
 
-def tell_estimate(estimate: Estimate, screen: Screen, *, as_json_: bool) -> None:
+def tell_estimate(estimate: Estimate, screen: Screen, *, what: str, as_json_: bool) -> None:
     """On stdout; in JSON a line a batch to be, the last with the estimate of all."""
     for note in estimate.notes:
         screen.note(note)
@@ -82,7 +82,7 @@ def tell_estimate(estimate: Estimate, screen: Screen, *, as_json_: bool) -> None
         as_json({**submission_fields(last, dry_run=True), "estimate": _fields(estimate)})
         return
     for submission in estimate.submissions:
-        typer.echo(f"dry run: {matrix(submission)}; nothing was submitted")
+        typer.echo(f"{what}: {matrix(submission)}; nothing was submitted")
     as_columns(_rows(estimate))
 
 

@@ -40,8 +40,8 @@ def submission_fields(submission: Submission, *, dry_run: bool) -> dict[str, Any
         "skipped_kinds": {kind.replace(" ", "_"): n for kind, n in submission.skipped_kinds.items()},
         "read": submission.tally.read,
         "known": submission.tally.known,
-        "uploaded": submission.tally.uploaded,
-        "uploaded_bytes": submission.tally.uploaded_bytes,
+        "uploaded": 0 if dry_run else submission.tally.uploaded,
+        "uploaded_bytes": 0 if dry_run else submission.tally.uploaded_bytes,
         "created": submission.created,
         "dry_run": dry_run,
     }

@@ -275,7 +275,7 @@ def submit(
         for submission in submissions:
             note_left_out(screen, submission, of_rows=manifest is not None)
         if estimate is not None:
-            tell_estimate(estimate, screen, as_json_=json_)
+            tell_estimate(estimate, screen, what="dry run", as_json_=json_)
             return
         for submission in submissions:
             _answer(submission, screen, as_json_=json_, token=token)
