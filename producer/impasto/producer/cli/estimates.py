@@ -121,7 +121,10 @@ def _rows(estimate: Estimate) -> list[tuple[str, str]]:
     if estimate.finish_seconds is not None:
         at = f"{_at(estimate.finish_seconds).astimezone():%Y-%m-%d %H:%M}"
         rows.append(
-            ("finish", f"in {duration(estimate.finish_seconds)} ({at}) with {_workers(estimate)}, if idle")
+            (
+                "finish",
+                f"in {duration(estimate.finish_seconds)} ({at}) with {_workers(estimate)}, if nothing else runs",
+            )
         )
     rows += [("uploads", _uploads(estimate)), ("results", _results(estimate))]
     if estimate.cost is not None:
@@ -153,7 +156,7 @@ def _workers(estimate: Estimate) -> str:
     if estimate.workers_given:
         return workers
     if estimate.workers_living:
-        return f"the {workers} alive"
+        return f"{workers} (alive now)"
     return f"{workers} (none is alive)"
 
 
