@@ -27,7 +27,7 @@ class BeatProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "impasto.producer.cli", "beat"],
-                env={**os.environ, "IMPASTO_BEAT_LOCK_SECONDS": "2", **self.environment},
+                env={**os.environ, "IMPASTO_BEAT_LOCK_SECONDS": "3", **self.environment},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from impasto.producer.schedules.entries import Entries, by_clock
 from impasto.producer.schedules.records import Fire, FireResult
 from impasto.producer.schedules.runner import Runner
 from impasto.producer.schedules.spec import ScheduleSpec
+from impasto.shared import layout
 from impasto.shared.ledger import BatchState
 from stage import picture, png
 from workers import eventually
@@ -88,6 +90,8 @@ def test_skip_does_nothing_while_last_nights_batch_is_not_over(nights: Callable[
     assert one.batches() == [batch]
     assert one.result(THIS_NIGHT).outcome == "skipped"
     assert batch in one.result(THIS_NIGHT).message
+    told = json.loads(one.client.connection.store.get(layout.latest_night_key(one.name)))
+    assert (told["outcome"], told["message"]) == ("skipped", one.result(THIS_NIGHT).message)
 
     one.client.cancel(batch)
     one.fire(THIS_NIGHT + timedelta(days=1))

@@ -11,13 +11,13 @@ from typing import Any, Final, Literal
 import structlog
 
 from impasto.producer.client import Client
-from impasto.producer.nights import run_night
+from impasto.producer.nights import run_night, tell_of_none
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries
 from impasto.producer.schedules.hours import give_hours
 from impasto.producer.schedules.records import Fire, FireResult
 from impasto.producer.schedules.spec import ScheduleSpec
-from impasto.shared.errors import ImpastoError, NoSuchBatch, Transient
+from impasto.shared.errors import ImpastoError, NoSuchBatch, Permanent, Transient
 from impasto.shared.printable import printable
 
 log: Any = structlog.get_logger()
@@ -171,6 +171,13 @@ class Runner:
     def _settle(
         self, fire: Fire, outcome: Outcome, message: str, *, batch: str | None = None, pairs: int = 0
     ) -> None:
+        if outcome in ("skipped", "missed", "failed"):
+            how: Literal["skipped", "error"] = "error" if outcome == "failed" else "skipped"
+            try:
+                tell_of_none(self._client.connection, fire.schedule, fire.fired_at, how, message)
+            except Permanent as error:
+                # A store that takes nothing may be why it failed: then it is told here alone.
+                log.warning("night.untold", schedule=fire.schedule, why=str(error))
         still_open = self._still_open(fire.schedule)
         open_batches = [*still_open, batch] if batch is not None and batch not in still_open else still_open
         result = FireResult(
