@@ -120,12 +120,8 @@ def _rows(estimate: Estimate) -> list[tuple[str, str]]:
     ]
     if estimate.finish_seconds is not None:
         at = f"{_at(estimate.finish_seconds).astimezone():%Y-%m-%d %H:%M}"
-        rows.append(
-            (
-                "finish",
-                f"in {duration(estimate.finish_seconds)} ({at}) with {_workers(estimate)}, if nothing else runs",
-            )
-        )
+        finish = f"in {duration(estimate.finish_seconds)} ({at}) with {_workers(estimate)}"
+        rows.append(("finish", f"{finish}, if nothing else runs"))
     rows += [("uploads", _uploads(estimate)), ("results", _results(estimate))]
     if estimate.cost is not None:
         rows.append(("cost", f"{estimate.cost:,.2f} at {estimate.price_per_hour:g} for an hour of a worker"))
