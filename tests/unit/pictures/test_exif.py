@@ -163,7 +163,7 @@ def test_maker_notes_too_large_for_any_format_are_left_out_and_the_rest_is_kept(
     assert place
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=3)),
