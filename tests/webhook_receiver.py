@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import struct
@@ -114,7 +115,8 @@ class Receiver:
             answer.wait.wait()
         if answer.reset:
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            request.connection.close()
+            # The file objects on it would keep a plain close waiting.
+            os.close(request.connection.detach())
             return
         if answer.drip:
             while not self.ending.wait(0.05):

@@ -136,7 +136,10 @@ def test_of_a_huge_answer_only_the_beginning_is_kept(receiver: Receiver) -> None
 def test_who_does_not_answer_is_told_in_words(receiver: Receiver) -> None:
     poster = Poster(Allowed.of(["127.0.0.1"]))
     receiver.answers.append(Answer(reset=True))
-    assert poster.post(receiver.url, "{}", {}).error == "Connection reset by peer"
+    broken = poster.post(receiver.url, "{}", {})
+    # Which of the two depends on whether the reset overtakes what was read before it.
+    assert broken.error in ("Connection reset by peer", "Server disconnected without sending a response.")
+    assert broken.status is None
     assert poster.post("http://127.0.0.1:1/", "{}", {}).error == "Connection refused"
     named = Poster(Allowed()).post(receiver.url, "{}", {})
     assert "IMPASTO_WEBHOOK_ALLOW" in named.error
