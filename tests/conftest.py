@@ -13,12 +13,13 @@ pytest.register_assert_rewrite("ledger_contract", "ledger_machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_from_this_machine() -> Iterator[None]:
-    """The settings of whoever runs the tests stay out of them."""
+def _nothing_from_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The settings of whoever runs the tests stay out of them, and the tests out of their state folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith("IMPASTO_"):
                 patch.delenv(name)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
