@@ -28,6 +28,10 @@ def _mean_difference(one: Image.Image, other: Image.Image) -> float:
     return sum(differences) / len(differences)
 
 
+def test_a_stack_of_no_pairs_has_no_results(network: Network) -> None:
+    assert stylize_stack([], StyleSettings.preset("tutorial"), network) == []
+
+
 def test_a_stack_of_several_sizes_is_refused(network: Network) -> None:
     pairs = [
         (painted(40, 30, seed=1), painted(30, 30, seed=2)),

@@ -111,6 +111,8 @@ def stylize_stack(
     OutOfDeviceMemory for more of them than fit the memory budget whole.
     """
     contents = [content for content, _ in pairs]
+    if not contents:
+        return []
     for index, content in enumerate(contents, start=1):
         check_picture(content, f"content {index} of {len(contents)}")
     if len({content.size for content in contents}) != 1:
