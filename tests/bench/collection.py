@@ -148,7 +148,7 @@ def _killed(stage: Stage, collection: Path, state: Path) -> dict[str, Any]:
         "there_when_killed": there,
         "uploaded_again": again["uploaded"],
         "uploaded_twice": there + again["uploaded"] - in_all,
-        "read_twice": again["read"] - again["rejected"] - again["uploaded"],
+        "read_again": again["read"],
         "seconds_again": again["seconds"],
         "batches": len(stage.ledger.batches()),
     }
