@@ -17,8 +17,8 @@ from impasto.producer.connection import Connection
 from impasto.producer.gallery import build_gallery
 from impasto.producer.nights.index import changing
 from impasto.producer.nights.past import open_nights, pairs_of, resume
-from impasto.producer.nights.plan import judged_by
 from impasto.producer.nights.summary import MOST_REASONS, FailedPair, Night, NightSummary, Outcome
+from impasto.producer.nights.units import judged_by
 from impasto.producer.webhooks.outbox import add_to_outbox
 from impasto.producer.webhooks.payloads import ScheduleIsFinished
 from impasto.shared import layout

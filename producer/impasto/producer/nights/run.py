@@ -13,8 +13,10 @@ from impasto.producer.connection import Connection
 from impasto.producer.nights.finish import tell
 from impasto.producer.nights.index import Index, changing
 from impasto.producer.nights.past import is_told, open_nights, resume, under_way
-from impasto.producer.nights.plan import Plan, Planner, judged_by
+from impasto.producer.nights.plan import Plan
+from impasto.producer.nights.planner import Planner
 from impasto.producer.nights.summary import Night, NightSummary, RejectedInput
+from impasto.producer.nights.units import judged_by
 from impasto.producer.opening import check_names, make_spec, open_batch
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.producer.submit import inputs_were
