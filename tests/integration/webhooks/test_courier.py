@@ -20,6 +20,7 @@ from impasto.producer.webhooks.payloads import EVENT
 from impasto.producer.webhooks.registry import WebhookState
 from impasto.producer.webhooks.retries import ATTEMPTS, DELAYS_SECONDS
 from impasto.producer.webhooks.service import Webhooks
+from impasto.shared.errors import LedgerUnavailable
 from impasto.shared.ledger import BatchOpening
 from impasto.shared.metadata import OutputMetadata
 from ledger_contract import Clock, failure_of
@@ -330,6 +331,21 @@ def test_the_backlog_of_a_webhook_that_takes_nothing_is_bounded_but_for_the_ends
     health = webhooks.health(webhook)
     assert (health.waiting, health.dropped) == (4, 2)
     assert {each.message.type for each in webhooks.deliveries(webhook)} == {"pair.done", "batch.finished"}
+
+
+def test_a_server_that_is_out_of_memory_loses_no_event(
+    stage: Stage, connection: Connection, webhooks: Webhooks, courier: Courier, receiver: Receiver
+) -> None:
+    listen(webhooks, receiver, "batch.finished")
+    end_a_batch(stage, "b")
+    connection.redis.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(LedgerUnavailable, match="out of memory"):
+            courier.turn()
+    finally:
+        connection.redis.config_set("maxmemory", "0")
+    rounds(courier, 2)
+    assert [event["data"]["batch"] for event in receiver.events] == ["b"]
 
 
 def test_a_nights_end_is_told_once_however_often_it_is_handed_in(

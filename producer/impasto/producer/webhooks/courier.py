@@ -182,9 +182,10 @@ class Courier:
     def _hand_over(self, entry: OutboxEntry, deliveries: list[tuple[Webhook, str, Message]]) -> None:
         """All of them, and the entry is gone; or nothing."""
         with translated(self._redis), self._redis.pipeline(transaction=True) as step:
-            for webhook, id, message in deliveries:
-                self._of(webhook.id).enqueue(step, entry, id, message)
-            step.xdel(self._keys.shared("outbox"), entry.id)
+            for number, (webhook, id, message) in enumerate(deliveries, start=1):
+                self._of(webhook.id).enqueue(step, entry, id, message, last=number == len(deliveries))
+            if not deliveries:
+                step.xdel(self._keys.shared("outbox"), entry.id)
             step.execute()
 
     def _open_lane(self, webhook: str) -> None:

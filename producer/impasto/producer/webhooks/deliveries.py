@@ -124,8 +124,10 @@ class Deliveries:
         self._scripts = scripts
         self._clock = clock
 
-    def enqueue(self, step: redis.client.Pipeline, entry: OutboxEntry, id: str, message: Message) -> None:
-        """A part of the transaction that takes the entry from the outbox."""
+    def enqueue(
+        self, step: redis.client.Pipeline, entry: OutboxEntry, id: str, message: Message, *, last: bool
+    ) -> None:
+        """A part of the transaction whose `last` takes the entry from the outbox."""
         self._scripts.add(
             step,
             "enqueue",
@@ -136,6 +138,7 @@ class Deliveries:
             id,
             json.dumps(asdict(message)),
             0 if entry.pair is None else MOST_WAITING,
+            int(last),
         )
 
     def waiting(self) -> int:
