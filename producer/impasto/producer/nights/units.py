@@ -1,4 +1,4 @@
-"""Units, which is what the index remembers: contents, styles and blends, each with all files it is made of."""
+"""Units: contents, styles and blends as the index remembers them, each with all files it is made of."""
 
 from __future__ import annotations
 
