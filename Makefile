@@ -27,7 +27,7 @@ up: $(READY) ## start everything on this machine: Valkey, workers, a folder as t
 	@$(BIN)/impasto up
 
 test: lint ## all checks and all tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 lint: $(READY) ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -99,6 +99,7 @@ def test_a_404_without_s3s_reason_is_of_another_server_and_may_pass(code: str, k
         (200, {"content-type": "text/html", "x-amz-request-id": "1"}, False),
         (307, {"X-Amz-Request-Id": "1"}, False),
         (301, {}, False),
+        (500, {"content-type": "text/html"}, False),
         (404, {"content-type": "application/xml"}, False),
     ],
 )

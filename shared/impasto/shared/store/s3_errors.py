@@ -178,6 +178,9 @@ def not_s3(what: str, *, bucket: str, endpoint: str) -> StoreUnavailable:
     )
 
 
+_SERVER_FAILED: Final = 500
+
+
 class PageInstead(Exception):
     """What answered is no S3: a login page, a proxy's, or the way to one."""
 
@@ -189,7 +192,7 @@ def refuse_pages(response_dict: Mapping[str, Any], **_: object) -> None:
     and round. S3 and its imitations have headers of S3's on each answer, or no pages.
     """
     headers, state = response_dict["headers"], response_dict["status_code"]
-    page = headers.get("content-type", "").startswith("text/html")
+    page = state < _SERVER_FAILED and headers.get("content-type", "").startswith("text/html")
     if (page or state in _REDIRECTIONS) and not any(name.lower().startswith("x-amz") for name in headers):
         if hasattr(response_dict["body"], "close"):
             response_dict["body"].close()
