@@ -17,11 +17,12 @@ from impasto.producer.webhooks import ScheduleIsFinished, add_to_outbox, deliver
 from impasto.producer.webhooks.courier import Courier
 from impasto.producer.webhooks.deliveries import LEASE_SECONDS, DeliveryState
 from impasto.producer.webhooks.payloads import EVENT
-from impasto.producer.webhooks.registry import WebhookState
+from impasto.producer.webhooks.registry import Webhook, WebhookState, now_ms
 from impasto.producer.webhooks.retries import ATTEMPTS, DELAYS_SECONDS
 from impasto.producer.webhooks.service import Webhooks
 from impasto.shared.errors import LedgerUnavailable
 from impasto.shared.ledger import BatchOpening
+from impasto.shared.ledger.keys import Keys
 from impasto.shared.metadata import OutputMetadata
 from ledger_contract import Clock, failure_of
 from noop_worker import FLAKY
@@ -331,6 +332,41 @@ def test_the_backlog_of_a_webhook_that_takes_nothing_is_bounded_but_for_the_ends
     health = webhooks.health(webhook)
     assert (health.waiting, health.dropped) == (4, 2)
     assert {each.message.type for each in webhooks.deliveries(webhook)} == {"pair.done", "batch.finished"}
+
+
+def test_a_webhook_that_is_added_while_a_courier_is_at_work_hears_of_what_comes_after(
+    stage: Stage,
+    webhooks: Webhooks,
+    courier: Courier,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = courier._registry.all
+
+    def all_before_one_more() -> list[Webhook]:
+        monkeypatch.undo()
+        before = known()
+        listen(webhooks, receiver, "batch.finished")
+        end_a_batch(stage, "b")
+        return before
+
+    monkeypatch.setattr(courier._registry, "all", all_before_one_more)
+    rounds(courier, 2)
+    assert [event["data"]["batch"] for event in receiver.events] == ["b"]
+
+
+def test_an_entry_that_nobody_can_read_holds_up_nothing(
+    stage: Stage, connection: Connection, webhooks: Webhooks, courier: Courier, receiver: Receiver
+) -> None:
+    listen(webhooks, receiver, "batch.finished")
+    good = {"batch": "a", "type": "batch.finished", "pair": "", "at_ms": str(now_ms()), "data": "{}"}
+    for bad in ({"data": "{"}, {"pair": "x"}, {"at_ms": ""}, {"type": "nobody.knows"}, {}):
+        connection.redis.xadd(Keys(stage.deployment.namespace).shared("outbox"), {**good, **bad})
+    connection.redis.xadd(Keys(stage.deployment.namespace).shared("outbox"), {"a": "b"})
+    end_a_batch(stage, "b")
+    rounds(courier)
+    assert [event["data"]["batch"] for event in receiver.events] == ["b"]
+    assert webhooks.backlog().events == 0
 
 
 def test_a_server_that_is_out_of_memory_loses_no_event(

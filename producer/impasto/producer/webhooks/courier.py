@@ -78,7 +78,7 @@ class Courier:
         # Where there are more than lanes, none is always the last.
         random.shuffle(webhooks)
         try:
-            self._take(webhooks)
+            self._take()
         finally:
             for webhook in webhooks:
                 if webhook.state is WebhookState.ACTIVE and self._of(webhook.id).waiting():
@@ -103,7 +103,7 @@ class Courier:
     ) -> None:
         self.close()
 
-    def _take(self, webhooks: list[Webhook]) -> None:
+    def _take(self) -> None:
         """Make deliveries of what lies in the outbox, as far as a turn goes."""
         deadline = time.monotonic() + _TURN_SECONDS
         taken = 0
@@ -111,6 +111,8 @@ class Courier:
         stuck: dict[str, str] = {}
 
         def flush() -> int:
+            # After the entries: whoever was added before one of them came to be is among them.
+            webhooks = self._registry.all() if page else []
             told = list(self._readers.map(lambda entry: self._told(entry, webhooks, stuck), page))
             for entry, deliveries in zip(page, told, strict=True):
                 if deliveries is not None:

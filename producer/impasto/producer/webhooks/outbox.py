@@ -78,14 +78,22 @@ def waiting_entries(client: redis.Redis, keys: Keys) -> Iterator[OutboxEntry]:
                 client.xrange(keys.shared("outbox"), min=after, max="+", count=_PAGE),
             )
         for id, fields in page:
-            yield OutboxEntry(
-                id=id,
-                type=fields["type"],
-                batch=fields["batch"],
-                pair=int(fields["pair"]) if fields["pair"] else None,
-                at_ms=int(fields["at_ms"]),
-                data=json.loads(fields["data"]),
-            )
+            yield _entry(id, fields)
         if len(page) < _PAGE:
             return
         after = f"({page[-1][0]}"
+
+
+def _entry(id: str, fields: dict[str, str]) -> OutboxEntry:
+    """As it lies there; of one that nobody can read, a type that there is not, which its reader throws out."""
+    try:
+        return OutboxEntry(
+            id=id,
+            type=fields["type"],
+            batch=fields["batch"],
+            pair=int(fields["pair"]) if fields["pair"] else None,
+            at_ms=int(fields["at_ms"]),
+            data=json.loads(fields["data"]),
+        )
+    except (KeyError, ValueError, RecursionError):
+        return OutboxEntry(id, "unreadable", fields.get("batch", ""), None, 0, {})
