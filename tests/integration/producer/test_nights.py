@@ -269,6 +269,39 @@ def test_a_night_without_contents_says_so_and_one_without_styles_is_refused(
     assert client.batches() == []
 
 
+def test_an_index_whose_chunks_are_gone_costs_reading_again_and_no_night(
+    client: Client, photos: Path, paintings: Path, reads: Counter[str]
+) -> None:
+    schedule, store = schedule_of(photos, paintings), client.connection.store
+    run_night(client, schedule, fired_at=night_of(1))
+    for info in list(store.list(layout.index_chunks_prefix("album"))):
+        store.delete(info.key)
+    reads.clear()
+    assert run_night(client, schedule, fired_at=night_of(2)).under_way == 6
+    assert sum(reads.values()) == 5
+    reads.clear()
+    assert run_night(client, schedule, fired_at=night_of(3)).under_way == 6
+    assert reads == {}
+
+
+def test_a_night_whose_report_nobody_can_read_keeps_no_other_from_being_told(
+    client: Client, photos: Path, paintings: Path
+) -> None:
+    connection = client.connection
+    for day, name in ((1, "broken"), (2, "album")):
+        batch = run_night(client, schedule_of(photos, paintings, name=name), fired_at=night_of(day)).batch
+        assert batch is not None
+        client.cancel(batch)
+        finishing.write_report(batch, connection.ledger, connection.batches)
+        if name == "broken":
+            connection.store.put(layout.report_key(batch, "csv"), b"a\n1\n", content_type="text/csv")
+    finish_nights(client)
+    assert summary(client, layout.night_key("album", night_of(2))).outcome == "cancelled"
+    assert [info.key for info in connection.store.list(layout.OPEN_NIGHTS)] == [
+        layout.open_night_key("broken", night_of(1))
+    ]
+
+
 _PLAN = """
 import sys
 from datetime import datetime

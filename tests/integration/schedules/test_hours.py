@@ -54,6 +54,19 @@ def test_outside_its_hours_a_batch_pauses_and_in_the_next_night_it_goes_on(
     assert book.hours() == {}
 
 
+def test_hours_that_this_machine_cannot_tell_leave_other_batches_theirs(
+    book: Book, state_at: Callable[[datetime], BatchState]
+) -> None:
+    assert state_at(OPENED) is BatchState.ACTIVE
+    (batch,) = book.hours()
+    hours = book.hours()[batch]
+    book.drop_hours(batch)
+    book.put_hours("elsewhere", hours.model_copy(update={"timezone": "Mars/Olympus"}))
+    book.put_hours(batch, hours)
+    assert list(book.hours()) == ["elsewhere", batch]
+    assert state_at(CLOSED) is BatchState.PAUSED
+
+
 def test_what_a_person_paused_the_window_never_resumes(
     client: Client, state_at: Callable[[datetime], BatchState]
 ) -> None:

@@ -65,6 +65,9 @@ def finish_nights(client: Client) -> None:
             log.warning("night.not_finished", schedule=night.schedule, error=str(error))
         except ImpastoError as error:
             log.error("night.not_finished", schedule=night.schedule, error=str(error))
+        except Exception:
+            # The oldest comes first: one that nobody can read would keep all later ones from being told.
+            log.exception("night.fault", schedule=night.schedule)
 
 
 def tell(connection: Connection, summary: NightSummary) -> None:

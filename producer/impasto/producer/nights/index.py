@@ -101,6 +101,7 @@ class Index:
 
         `judged_by`: with another, rejected inputs get another chance. Raises the store's errors.
         """
+        edition = None
         for _ in range(_READS):
             try:
                 header = _Header.model_validate_json(store.get(layout.index_key(name)))
@@ -108,13 +109,16 @@ class Index:
                 return cls(judged_by)
             try:
                 return cls._read(store, name, header, judged_by)
-            except ObjectMissing:
-                # Another edition took its place while this one was read.
-                continue
+            except ObjectMissing as error:
+                if header.edition == edition:
+                    # It is not that another took its place meanwhile: its chunks are gone.
+                    log.warning("night.index_damaged", schedule=name, error=str(error))
+                    return cls(judged_by)
+                edition = header.edition
             except (ValueError, TypeError, KeyError) as error:
                 log.warning("night.index_damaged", schedule=name, error=repr(error))
                 return cls(judged_by)
-        raise StoreUnavailable(f"{layout.index_key(name)} in {store.url} names chunks that are not there")
+        raise StoreUnavailable(f"{layout.index_key(name)} in {store.url} changes faster than it can be read")
 
     @classmethod
     def _read(cls, store: ObjectStore, name: str, header: _Header, judged_by: str) -> Self:

@@ -14,7 +14,7 @@ import structlog
 from impasto.producer.connection import Connection
 from impasto.producer.schedules.book import Book, Hours
 from impasto.producer.schedules.window import Window
-from impasto.shared.errors import ImpastoError, NoSuchBatch
+from impasto.shared.errors import ImpastoError, NoSuchBatch, Permanent
 from impasto.shared.ledger import BatchState, Control
 
 log = structlog.get_logger()
@@ -28,10 +28,16 @@ def give_hours(connection: Connection, book: Book, batch: str, window: Window, n
 
 
 def keep_hours(connection: Connection, book: Book, now: datetime | None = None) -> None:
-    """Pause and resume whose window closed or opened since the last time. Raises LedgerUnavailable."""
+    """Pause and resume whose window closed or opened since the last time. Raises LedgerUnavailable.
+
+    What goes wrong with one batch is logged and leaves the others alone.
+    """
     moment = now or datetime.now(UTC)
     for batch, hours in book.hours().items():
-        _keep(connection, book, batch, hours, moment)
+        try:
+            _keep(connection, book, batch, hours, moment)
+        except Permanent as error:
+            log.error("hours.not_kept", batch=batch, error=str(error))
 
 
 def taken_over(connection: Connection, batch: str) -> None:
