@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from impasto.producer import Client
+from impasto.producer.nights import run_night
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries, by_clock
 from impasto.producer.schedules.records import Fire, FireResult
@@ -220,6 +221,22 @@ def test_a_batch_of_a_fire_outside_the_hours_waits_for_them(nights: Callable[...
     (batch,) = one.batches()
     assert one.client.status(batch).state is BatchState.PAUSED
     assert one.book.is_outside(batch)
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_a_batch_whose_beat_died_gets_its_hours_though_the_schedule_was_paused_or_the_fire_given_up(
+    nights: Callable[..., Nights], deaths: int
+) -> None:
+    now = datetime.now(UTC)
+    one = nights(window=f"{now + timedelta(hours=5):%H:%M}-{now + timedelta(hours=6):%H:%M}")
+    one.fire(LAST_NIGHT, attempts=deaths)
+    run_night(one.client, one.client.schedules.get(one.name).spec, fired_at=LAST_NIGHT)
+    one.client.schedules.pause(one.name)
+    one.turn()
+
+    (batch,) = one.batches()
+    assert (one.result(LAST_NIGHT).outcome, one.result(LAST_NIGHT).batch) == ("submitted", batch)
+    assert one.client.status(batch).state is BatchState.PAUSED
 
 
 def test_outputs_are_named_by_folders_also_of_what_is_known_from_earlier_nights(

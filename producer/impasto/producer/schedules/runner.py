@@ -17,6 +17,7 @@ from impasto.producer.schedules.entries import Entries
 from impasto.producer.schedules.hours import give_hours
 from impasto.producer.schedules.records import Fire, FireResult
 from impasto.producer.schedules.spec import ScheduleSpec
+from impasto.shared import layout
 from impasto.shared.errors import ImpastoError, NoSuchBatch, Permanent, Transient
 from impasto.shared.printable import printable
 
@@ -124,7 +125,9 @@ class Runner:
         self._settle(fire, "submitted", night.message, batch=night.batch, pairs=night.pairs)
 
     def _refusal(self, fire: Fire, spec: ScheduleSpec) -> tuple[Outcome, str] | None:
-        """Why nothing is to be done, though it fired."""
+        """Why nothing is to be done, though it fired; never once there is a batch, which must have its hours."""
+        if self._was_begun(fire, spec):
+            return None
         if fire.attempts >= _MOST_ATTEMPTS:
             return "failed", f"the beat ended {fire.attempts} times while it did this: see its log"
         if fire.by == "clock" and spec.paused:
@@ -132,7 +135,7 @@ class Runner:
         late = fire.noticed_at - fire.fired_at
         if fire.by == "clock" and spec.if_missed == "skip" and late > PUNCTUAL:
             return "missed", f"no beat was there; it was noticed {_duration(late)} late"
-        if spec.overlap == "skip" and not self._was_submitted(fire, spec):
+        if spec.overlap == "skip":
             running = self._still_open(fire.schedule)
             if running:
                 return "skipped", f"an earlier batch is not over: {self._told(running[0])}"
@@ -150,6 +153,11 @@ class Runner:
         if fire.note != note:
             self._book.amend(fire.model_copy(update={"note": note}))
         return True
+
+    def _was_begun(self, fire: Fire, spec: ScheduleSpec) -> bool:
+        """Whether a beat that ended too soon came so far that whoever comes by opens the batch."""
+        planned = layout.open_night_key(spec.name, fire.fired_at)
+        return self._was_submitted(fire, spec) or self._client.connection.store.head(planned) is not None
 
     def _was_submitted(self, fire: Fire, spec: ScheduleSpec) -> bool:
         """A beat that ended too soon may have come so far."""
