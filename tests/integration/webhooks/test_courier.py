@@ -14,6 +14,7 @@ import pytest
 
 from impasto.producer.connection import Connection
 from impasto.producer.webhooks import ScheduleIsFinished, add_to_outbox, deliveries
+from impasto.producer.webhooks import courier as couriers
 from impasto.producer.webhooks.courier import Courier
 from impasto.producer.webhooks.deliveries import LEASE_SECONDS, DeliveryState
 from impasto.producer.webhooks.payloads import EVENT
@@ -194,6 +195,23 @@ def test_a_slow_webhook_holds_up_no_other(
     assert len(receiver.posts) == 1
     go_on.set()
     receiver.wait_for(4)
+
+
+def test_where_lanes_are_few_a_webhook_with_much_to_hear_leaves_its_own_to_others(
+    stage: Stage,
+    webhooks: Webhooks,
+    courier: Courier,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(couriers, "LANES", 1)
+    monkeypatch.setattr(couriers, "_LANE_SECONDS", 0.0)
+    listen(webhooks, receiver, "batch.finished")
+    for number in range(3):
+        end_a_batch(stage, f"b{number}")
+    for posts in (1, 2, 3):
+        rounds(courier)
+        assert len(receiver.posts) == posts
 
 
 def test_a_webhook_that_is_gone_is_switched_off_until_people_resume_it(

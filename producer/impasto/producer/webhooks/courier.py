@@ -38,6 +38,8 @@ log = structlog.get_logger()
 
 LANES: Final = 16
 """Webhooks that are posted to at once, each by one thread: a slow one takes nobody's but its own turn."""
+_LANE_SECONDS: Final = 30.0
+"""After which a webhook leaves its lane to another, where there are more webhooks than lanes."""
 _ENTRIES_A_TURN: Final = 500
 _TURN_SECONDS: Final = 10.0
 _READERS: Final = 8
@@ -199,8 +201,9 @@ class Courier:
         threading.Thread(target=self._lane, args=(webhook,), name=f"courier {webhook}", daemon=True).start()
 
     def _lane(self, id: str) -> None:
-        """Post one webhook's deliveries, one after the other, until none is due."""
+        """Post one webhook's deliveries, one after the other, until none is due or it is another's turn."""
         deliveries = self._of(id)
+        until = time.monotonic() + _LANE_SECONDS
         try:
             # Read anew for each: it may have been paused, given a new secret, or removed a moment ago.
             while (webhook := self._registry.get(id)) is not None and webhook.state is WebhookState.ACTIVE:
@@ -208,6 +211,8 @@ class Courier:
                 if claim is None:
                     return
                 self._deliver(webhook, deliveries, claim)
+                if len(self._lanes) >= LANES and time.monotonic() > until:
+                    return
         except ImpastoError as error:
             log.warning("webhook.unsettled", webhook=id, error=str(error))
         except Exception:

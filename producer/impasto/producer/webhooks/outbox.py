@@ -85,7 +85,7 @@ def waiting_entries(client: redis.Redis, keys: Keys) -> Iterator[OutboxEntry]:
 
 
 def _entry(id: str, fields: dict[str, str]) -> OutboxEntry:
-    """As it lies there; of one that nobody can read, a type that there is not, which its reader throws out."""
+    """As it lies there; one that nobody can read has a type that does not exist, and is thrown out by it."""
     try:
         return OutboxEntry(
             id=id,
