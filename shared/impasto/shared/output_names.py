@@ -157,7 +157,8 @@ def check_tells_apart(template: str, contents: int, styles: int, *, zipped: bool
 def folders_of(path: str) -> str:
     """A content's folders as `{path}` has them: each a slug, and none called as an output's file."""
     slugs = (slugify(part, keep_extension=True) for part in path.split("/") if part.strip(". "))
-    return "/".join(_OUTPUT_FILE.sub(r"_\1", slug) for slug in slugs)
+    # Once more a slug: `trip_.jpg` would otherwise have two underscores in a row.
+    return "/".join(slugify(_OUTPUT_FILE.sub(r"_\1", slug), keep_extension=True) for slug in slugs)
 
 
 def uses_path(template: str | None) -> bool:

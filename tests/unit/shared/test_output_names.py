@@ -173,6 +173,7 @@ def test_names_too_long_are_refused_by_the_name_that_is() -> None:
         ("2026.06/x.png", "2026.06/x_png"),
         ("../a/./b//c", "a/b/c"),
         ("a__b/.hidden", "a_b/hidden"),
+        ("trip_.jpg/__.PNG", "trip_jpg/PNG"),
     ],
 )
 def test_folders_become_slugs_that_no_picture_is_called(folders: str, path: str) -> None:
