@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import tracemalloc
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
@@ -185,6 +187,23 @@ def test_whatever_the_exif_data_are_the_picture_is_taken_and_the_result_is_whole
     result = kept(buffer.getvalue(), choice, format)
     assert decode(result, name="x", max_pixels=10_000).rgb.size in ((16, 16),)
     assert read_embedded(result) == METADATA
+
+
+def test_a_field_of_millions_of_fractions_takes_no_memory_and_not_its_neighbours() -> None:
+    fractions, end = 500_000, 8 + 2 + 2 * 12 + 4
+    directory = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+    directory.tagtype[TAG.Copyright] = 2
+    directory[TAG.Copyright] = b"Ann"
+    exif = b"II*\0" + struct.pack("<LHHHLL", 8, 2, TAG.Artist, 5, fractions, end)
+    exif += directory.tobytes(8)[2:14] + bytes(4) + struct.pack("<LL", 1, 3) * fractions
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "png", exif=b"Exif\0\0" + exif)
+    tracemalloc.start()
+    picture = decode(buffer.getvalue(), name="x", max_pixels=10_000)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 8 * len(exif)
+    assert set(picture.exif.main) == {TAG.Copyright}
 
 
 def test_exif_data_that_are_damaged_as_a_whole_are_noted() -> None:

@@ -17,6 +17,9 @@ from impasto.shared.settings import ExifChoice
 LIMIT_BYTES: Final = 60_000
 """Of all that is kept: a JPEG holds little more. What is larger loses maker notes, then all but the safe."""
 
+_READ_LIMIT_BYTES: Final = 1 << 20
+"""Of one directory: fractions take some twenty times their bytes once they are read, and long."""
+
 _EXIF_AT: Final = ExifTags.IFD.Exif.value
 _GPS_AT: Final = ExifTags.IFD.GPSInfo.value
 _DESCRIPTION: Final = ExifTags.Base.ImageDescription.value
@@ -205,7 +208,13 @@ def _read(head: bytes, file: io.BytesIO, at: int, group: int | None = None) -> d
     file.seek(at)
     directory.load(file)
     fields: dict[int, Field] = {}
+    left_bytes = _READ_LIMIT_BYTES
     for tag in directory:
+        # So large a field is never kept; the tables of a TIFF file are so large.
+        size_bytes = len(directory._tagdata.get(tag, b""))
+        if size_bytes > min(LIMIT_BYTES, left_bytes):
+            continue
+        left_bytes -= size_bytes
         kind = directory.tagtype[tag]
         # One field that makes no sense is no reason to lose the copyright.
         with suppress(Exception):
