@@ -84,9 +84,12 @@ def open_batch(connection: Connection, spec: BatchSpec) -> str:
             BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
         )
         # If it can't be published it stands all the same: the workers' next sweep finds what is due.
-        if opened.created:
-            with contextlib.suppress(ImpastoError):
+        with contextlib.suppress(ImpastoError):
+            if opened.created:
                 connection.dispatcher.advance(spec.batch)
+            elif opened.batch != spec.batch:
+                # Nobody knows of it, and a recovery would make it a second batch of the same.
+                connection.store.delete(layout.spec_key(spec.batch))
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(
             f"batch {spec.batch} may have been submitted: impasto status {spec.batch} tells"

@@ -256,6 +256,19 @@ def test_zipped_pairs_and_old_tokens_are_recovered(client: Client, photos: Path,
     assert (again.batch, again.created) == (batch, False)
 
 
+def test_of_two_submissions_at_once_with_one_token_a_recovery_finds_one_batch(
+    client: Client, photos: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = client.submit(photos, paintings, token="nightly").batch
+    with monkeypatch.context() as patch:
+        # The other one was not there yet when this one asked.
+        patch.setattr(client.connection.ledger, "opened_by", lambda token: None)
+        again = client.submit(photos, paintings, token="nightly")
+    assert (again.batch, again.created) == (batch, False)
+    empty_the_ledger(client)
+    assert [one.batch for one in client.recover().recovered] == [batch]
+
+
 def test_a_batch_whose_files_are_damaged_is_told_and_the_others_are_recovered(
     client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str], batch: str
 ) -> None:
