@@ -15,11 +15,12 @@ from impasto.producer.collect import Collector, OnProgress, Tally
 from impasto.producer.estimate import Matrix
 from impasto.producer.manifest import Manifest, Row, place
 from impasto.producer.opening import check_names
+from impasto.producer.parallel import each
 from impasto.producer.request import SubmissionRefused, check_heading, make_settings
 from impasto.producer.sources import Candidate, Rejected, find_single
 from impasto.producer.submit import inputs_were, refuse_if_empty
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings
+from impasto.shared.errors import BadSettings, Permanent
 from impasto.shared.jobs import Content, StyleRef
 from impasto.shared.names import SlugSet
 from impasto.shared.output_names import check_output_names, check_tells_apart, uses_path
@@ -33,6 +34,7 @@ MAX_BATCHES: Final = 1000
 
 _PRESET: Final = "preset"
 _TOLD: Final = 20
+_QUESTIONS: Final = 16
 _NAME: Final = 100  # characters of the manifest's own that name its batches
 
 _Style = CheckedStyle | CheckedBlend
@@ -241,9 +243,19 @@ class Plan:
             add(self._request.output_names)
         for row in self._request.manifest.rows:
             add(row)
+        objects = [found.uri for found in self._found.values() if isinstance(found, Candidate) and found.uri]
+        stamps = dict(each(self._stamp_of, objects, threads=_QUESTIONS))
         for source, found in self._found.items():
-            add([source, *_state_of(found)])
+            add([source, *_state_of(found, stamps)])
         return f"manifest {digest.hexdigest()}"
+
+    def _stamp_of(self, uri: str) -> tuple[object, ...]:
+        """Another for each put of other bytes. Raises the store's errors that may pass."""
+        try:
+            info = self._reader.head(uri)
+        except Permanent:
+            return ("gone",)
+        return (info.size_bytes, info.stamp)
 
     def collect(
         self, on_progress: OnProgress | None, *, upload: bool, compare: bool = False
@@ -313,15 +325,17 @@ def _lists(
     return GroupLists(pairs, _distinct(rejected), group.duplicates)
 
 
-def _state_of(found: Candidate | Rejected) -> tuple[object, ...]:
+def _state_of(found: Candidate | Rejected, stamps: Mapping[str, tuple[object, ...]]) -> tuple[object, ...]:
     if isinstance(found, Rejected):
         return ("rejected",)
     if found.path is None:
-        return ("object",)
+        return stamps.get(found.uri or "", ())
     try:
-        return (found.size_bytes, found.path.stat().st_mtime_ns)
+        state = found.path.stat()
     except OSError:
         return ("gone",)
+    # The second time also moves when the first is set back.
+    return (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _distinct(rejected: Iterable[Rejected]) -> tuple[Rejected, ...]:

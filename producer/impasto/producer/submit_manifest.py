@@ -101,18 +101,27 @@ def submit_manifest(
             connection.batches.write(spec, group_lists.contents(), group_lists.styles())
             written.append((spec, group_lists))
     made: list[Submission] = []
-    for one in written:
-        if isinstance(one, str):
-            made.append(earlier_submission(connection, one, ()))
-            continue
-        spec, group_lists = one
-        opened = open_batch(connection, spec)
-        made.append(
-            _submission(opened, group_lists, created=True)
-            if opened == spec.batch
-            else earlier_submission(connection, opened, group_lists.rejected)
-        )
+    try:
+        for one in written:
+            made.append(_open(connection, one))
+    except KeyboardInterrupt as interrupt:
+        if not made:
+            raise
+        raise KeyboardInterrupt(
+            f"{len(made):,} of {len(written):,} batches were submitted: impasto status lists them"
+        ) from interrupt
     return ManifestSubmission(tuple(made), plan.rejected, plan.tally)
+
+
+def _open(connection: Connection, written: tuple[BatchSpec, GroupLists] | str) -> Submission:
+    """What was written, or the id of an earlier batch."""
+    if isinstance(written, str):
+        return earlier_submission(connection, written, ())
+    spec, group_lists = written
+    opened = open_batch(connection, spec)
+    if opened != spec.batch:
+        return earlier_submission(connection, opened, group_lists.rejected)
+    return _submission(opened, group_lists, created=True)
 
 
 def _submission(batch: str | None, lists: GroupLists, *, created: bool) -> Submission:

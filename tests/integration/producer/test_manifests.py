@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from impasto.producer.collect import Collector
 from impasto.producer.sources import Candidate
 from impasto.shared.errors import BadSettings
 from impasto.shared.jobs import PairJob
+from stage import picture
 
 
 @pytest.fixture
@@ -137,6 +139,33 @@ def test_the_same_manifest_is_the_same_batches_until_a_file_is_mended(
     assert mended.pairs == first.pairs + 1
 
 
+def test_a_file_or_an_object_that_was_replaced_unseen_is_another_manifest(
+    client: Client, manifest: Path, photos: Path
+) -> None:
+    store, key = client.connection.store, "outputs/earlier/harbour.bmp"
+    photo = photos / "photo 0.bmp"
+    written(
+        manifest,
+        {"content": f"store:{key}", "style": "paintings/painting 0.png"},
+        {"content": "photos/photo 0.bmp", "style": "paintings/painting 0.png"},
+    )
+    picture(1).save(photo)
+    store.put(key, photo.read_bytes(), content_type="image/bmp")
+    first = client.submit_manifest(manifest)
+    assert client.submit_manifest(manifest).batches == first.batches
+
+    picture(2).save(photos / "other.bmp")
+    store.put(key, (photos / "other.bmp").read_bytes(), content_type="image/bmp")
+    second = client.submit_manifest(manifest)
+    assert second.submissions[0].created
+
+    before = photo.stat()
+    os.utime(photos / "other.bmp", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (photos / "other.bmp").rename(photo)
+    assert (photo.stat().st_size, photo.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert client.submit_manifest(manifest).submissions[0].created
+
+
 def test_what_was_interrupted_between_two_openings_is_finished_by_the_same_command(
     client: Client, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +182,7 @@ def test_what_was_interrupted_between_two_openings_is_finished_by_the_same_comma
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "open", dies_at_the_second)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="1 of 3 batches were submitted"):
             client.submit_manifest(manifest)
     assert [status.batch for status in client.batches()] == opened
     made = client.submit_manifest(manifest)
