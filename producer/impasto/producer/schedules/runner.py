@@ -125,7 +125,7 @@ class Runner:
         self._settle(fire, "submitted", night.message, batch=night.batch, pairs=night.pairs)
 
     def _refusal(self, fire: Fire, spec: ScheduleSpec) -> tuple[Outcome, str] | None:
-        """Why nothing is to be done, though it fired; never once there is a batch, which must have its hours."""
+        """Why nothing is to be done, though it fired; never once there is a batch: it must have its hours."""
         if self._was_begun(fire, spec):
             return None
         if fire.attempts >= _MOST_ATTEMPTS:
