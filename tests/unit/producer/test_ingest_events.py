@@ -96,7 +96,8 @@ def test_the_same_event_is_the_same_version_and_another_put_is_another() -> None
     (versioned,) = read(notification(record("a.jpg", versionId="v"))).created
     (other_key,) = read(notification(record("b.jpg"))).created
     assert first.identity == again.identity
-    assert len({one.identity for one in (first, later, versioned, other_key)}) == 4
+    (half,) = read(notification(record("a.jpg", versionId="\ud800"))).created
+    assert len({one.identity for one in (first, later, versioned, other_key, half)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,8 @@ def test_the_same_event_is_the_same_version_and_another_put_is_another() -> None
         ('{"Records": ["text"]}', "eventName"),
         ('{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {}}}]}', "s3.bucket.name"),
         ('{"Type": "Notification", "Message": "hello"}', "no JSON"),
+        ('{"Type": "Notification", "Message": {"Records": []}}', "no JSON"),
+        (notification(record("\ud800.jpg")), "s3.object.key"),
         ("[" * 100_000, "no JSON"),
     ],
 )

@@ -33,7 +33,9 @@ class CreatedObject:
     @property
     def identity(self) -> str:
         """sha256, hexadecimal: the same for the same event, however often it is delivered."""
-        return hashlib.sha256("\n".join((self.bucket, self.key, self.version)).encode()).hexdigest()
+        told = "\n".join((self.bucket, self.key, self.version))
+        # JSON may have halves of surrogate pairs in it, which UTF-8 has not.
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def read(body: str) -> Notification:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise BadMessage(f"it is no event of S3: {where}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadMessage(f"it is no JSON: {error}") from error
 
 
