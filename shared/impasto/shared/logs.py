@@ -24,7 +24,11 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     if not console:
         shared.append(structlog.processors.format_exc_info)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default one shows each frame's variables, secrets among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
