@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries
 from impasto.producer.schedules.records import Fire
 from impasto.producer.schedules.runner import Runner
+from impasto.producer.schedules.scheduler import FireScheduler, Tenure
 from impasto.shared import layout
 from impasto.shared.errors import BadSettings, ImpastoError, InputRefused, NoSuchSchedule
 from impasto.shared.ledger import BatchState
@@ -140,6 +141,38 @@ def test_the_same_name_again_after_a_removal_is_a_schedule_of_its_own(
     assert again.waiting == ()
     assert again.next_fire is not None
     assert again.next_fire.minute == 0
+
+
+def test_a_schedule_of_a_newer_version_keeps_its_place_hinders_no_other_and_can_be_removed(
+    client: Client, entries: Entries, book: Book, arguments: dict[str, Any]
+) -> None:
+    """As when a standby of an older version takes over."""
+    for name in ("always", "newer"):
+        client.schedules.add(name, **arguments)
+    entry, redis = entries.get("newer"), client.connection.redis
+    definition = json.loads(entry.definition())
+    definition["kwargs"]["spec"]["colour"] = "blue"
+    redis.hset(entry.key, "definition", json.dumps(definition))
+    queue = entry.app.redbeat_conf.schedule_key
+    redis.zadd(queue, {entry.key: 1})
+
+    beat = FireScheduler(entry.app, known=entries, tenure=Tenure(), lazy=True)
+    for due in beat.schedule.values():
+        beat.maybe_due(due)
+    assert redis.zscore(queue, entry.key) == 1
+    assert book.fires() == []
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    book.write_down(Fire(schedule="newer", fired_at=now - timedelta(hours=1), noticed_at=now))
+    fire_now(client, entries, book, "always")
+    assert client.schedules.get("always").last_batch is not None
+    (result,) = book.state("newer").results
+    assert (result.outcome, "colour" in result.message) == ("failed", True)
+
+    with pytest.raises(BadSettings, match=r"schedule newer can't be read here: .*colour"):
+        client.schedules.all()
+    client.schedules.remove("newer")
+    assert [one.spec.name for one in client.schedules.all()] == ["always"]
 
 
 def test_an_emptied_redis_is_given_its_schedules_back_with_hours_and_what_is_not_over(

@@ -158,11 +158,11 @@ class Schedules:
 
     def remove(self, name: str) -> None:
         """Its batches, and what was made, stay. Raises NoSuchSchedule, StoreUnavailable."""
-        spec = self._entries.get(name).spec
+        self._entries.check(name)
         # In this order it can be done again when it is cut off.
-        self._connection.store.delete(layout.schedule_key(spec.name))
-        self._book.forget(spec.name)
-        self._entries.remove(spec.name)
+        self._connection.store.delete(layout.schedule_key(name))
+        self._book.forget(name)
+        self._entries.remove(name)
 
     def beat_lives(self) -> bool:
         """Whether anybody is there to fire them."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 import redis
+import structlog
 from celery import Celery
 from celery.schedules import BaseSchedule, schedstate
 from redbeat.decoder import RedBeatJSONEncoder  # type: ignore[import-untyped]
@@ -25,6 +26,8 @@ from impasto.shared.errors import BadSettings, NoSuchSchedule
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.redis_errors import translated
 from impasto.shared.printable import printable
+
+log: Any = structlog.get_logger()
 
 LOOP_SECONDS: Final = 5.0
 """How often a beat looks what is due, and a standby whether the lock is free."""
@@ -105,13 +108,17 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
         return _fields(ScheduleSpec.make(**json.loads(definition)["kwargs"]["spec"]))
 
     @classmethod
-    def from_key(cls, key: str, app: Celery | None = None) -> Entry:
-        """Raises KeyError, on which RedBeat leaves that one out, also for what another version wrote."""
+    def from_key(cls, key: str, app: Celery | None = None) -> RedBeatSchedulerEntry:
+        """One that never fires for what another version wrote, or in a zone that this machine does not know.
+
+        Raises KeyError for one that is gone: RedBeat takes it off its queue for good.
+        """
         try:
-            entry: Entry = super().from_key(key, app)
+            return super().from_key(key, app)
         except BadSettings as error:
-            raise KeyError(key) from error
-        return entry
+            # A beat that can read it, once it takes over, must find it in its place.
+            log.error("schedule.unreadable", key=key, error=str(error))
+            return RedBeatSchedulerEntry(name=key, enabled=False, app=app)
 
     @property
     def spec(self) -> ScheduleSpec:
@@ -213,21 +220,25 @@ class Entries:
         return self._transaction(change, entry.key)
 
     def find(self, name: str) -> Entry | None:
-        """None when there is none of that name."""
+        """None when there is none of that name. Raises BadSettings as `all`."""
         with translated(self._client):
             definition, meta = cast(
                 "list[str | None]", self._client.hmget(self._prefix + name, ["definition", "meta"])
             )
-        return None if definition is None else self._decoded(definition, meta)
+        return None if definition is None else self._decoded(name, definition, meta)
 
     def get(self, name: str) -> Entry:
-        """Raises NoSuchSchedule."""
+        """Raises NoSuchSchedule, and BadSettings as `all`."""
         entry = self.find(name)
         if entry is None:
-            raise NoSuchSchedule(
-                f"no schedule is called {printable(name)!r}: `impasto schedule list` lists them"
-            )
+            raise self._missing(name)
         return entry
+
+    def check(self, name: str) -> None:
+        """Whether it can be read or not. Raises NoSuchSchedule."""
+        with translated(self._client):
+            if not self._client.hexists(self._prefix + name, "definition"):
+                raise self._missing(name)
 
     def all(self) -> list[Entry]:
         """By the time at which each fires next. Raises BadSettings for what another version wrote."""
@@ -237,7 +248,11 @@ class Entries:
             for key in keys:
                 pipe.hmget(key, ["definition", "meta"])
             answers = cast("list[list[str | None]]", pipe.execute())
-        return [self._decoded(definition, meta) for definition, meta in answers if definition is not None]
+        return [
+            self._decoded(key.removeprefix(self._prefix), definition, meta)
+            for key, (definition, meta) in zip(keys, answers, strict=True)
+            if definition is not None
+        ]
 
     def remove(self, name: str) -> None:
         """Nothing when there is none of that name."""
@@ -252,11 +267,21 @@ class Entries:
         with translated(self._client):
             return bool(self._client.exists(self._lock))
 
-    def _decoded(self, definition: str, meta: str | None) -> Entry:
-        entry: Entry = Entry(
-            app=self._app, **{**Entry.decode_definition(definition), **Entry.decode_meta(meta)}
-        )
+    def _decoded(self, name: str, definition: str, meta: str | None) -> Entry:
+        try:
+            fields = Entry.decode_definition(definition)
+        except BadSettings as error:
+            raise BadSettings(
+                f"schedule {name} can't be read here: {error}; use the Impasto that added it, or "
+                f"`impasto schedule remove {name}`"
+            ) from error
+        entry: Entry = Entry(app=self._app, **{**fields, **Entry.decode_meta(meta)})
         return entry
+
+    def _missing(self, name: str) -> NoSuchSchedule:
+        return NoSuchSchedule(
+            f"no schedule is called {printable(name)!r}: `impasto schedule list` lists them"
+        )
 
     def _transaction(self, change: Callable[[Pipeline], bool], key: str) -> bool:
         with translated(self._client):

@@ -54,7 +54,12 @@ class Runner:
                 # One that waits does by then all there is to do: more of them would only grow a line.
                 self._settle(fire, "skipped", "an earlier fire waits for its turn already")
             elif fire.schedule not in before and self._is_free_for(fire):
-                if self._must_queue(fire):
+                try:
+                    must_queue = self._must_queue(fire)
+                except Permanent:
+                    # A schedule that can't be read: what is done then says so.
+                    must_queue = False
+                if must_queue:
                     queued.add(fire.schedule)
                 else:
                     self._begin(fire)
@@ -90,6 +95,9 @@ class Runner:
             self.do(fire)
         except Transient as error:
             self._wait(fire, str(error))
+        except Permanent as error:
+            with suppress(ImpastoError):
+                self._settle(fire, "failed", str(error))
         except Exception as error:
             log.exception("schedule.fault", schedule=fire.schedule)
             why = f"an error in Impasto itself: {type(error).__name__}: {error}"
