@@ -119,6 +119,14 @@ def test_a_certificate_of_nobody_known_is_not_trusted(secure_receiver: Receiver)
     assert secure_receiver.posts == []
 
 
+def test_no_log_says_what_is_secret_in_a_url(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    poster = Poster(Allowed.of(["127.0.0.1"]))
+    with caplog.at_level("DEBUG"):
+        assert poster.post(f"http://me:hunter2@127.0.0.1:{receiver.port}/?token=hunter3", "{}", {}).taken
+    assert receiver.posts[0].headers["authorization"] == "Basic bWU6aHVudGVyMg=="
+    assert "hunter" not in caplog.text
+
+
 def test_an_answer_that_drips_for_ever_ends_at_the_deadline(receiver: Receiver) -> None:
     receiver.answers.append(Answer(drip=True))
     answer = Poster(Allowed.of(["127.0.0.1"])).post(receiver.url, "{}", {}, deadline_seconds=0.5)

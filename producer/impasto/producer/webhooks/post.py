@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -178,9 +178,10 @@ class Poster:
             **headers,
         }
         try:
+            request = _request(url, body, sent)
             with (
-                self._client(deadline) as client,
-                client.stream("POST", url, content=body.encode(), headers=sent) as response,
+                _Transport(_Backend(self.allowed, self._resolve, deadline)) as transport,
+                closing(transport.handle_request(request)) as response,
             ):
                 excerpt = _beginning(response)
                 return Answer(
@@ -208,14 +209,6 @@ class Poster:
         except (ImpastoError, *_FAULTS) as error:
             raise Unreachable(_told(error)) from error
 
-    def _client(self, deadline: float) -> httpx.Client:
-        return httpx.Client(
-            transport=_Transport(_Backend(self.allowed, self._resolve, deadline)),
-            timeout=httpx.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-            trust_env=False,
-        )
-
 
 class Unreachable(Exception):
     """Nobody answers there now; its words say why."""
@@ -229,6 +222,17 @@ _FAULTS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
 )
+
+
+def _request(url: str, body: str, headers: Mapping[str, str]) -> httpx.Request:
+    """The POST, to be handed to the transport itself: httpx's client logs each URL, with all its secrets."""
+    timeout = httpx.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS)
+    request = httpx.Request(
+        "POST", url, content=body.encode(), headers=headers, extensions={"timeout": timeout.as_dict()}
+    )
+    if request.url.userinfo:
+        next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
+    return request
 
 
 @cache
