@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from impasto.producer import Client
-from impasto.producer.nights import run_night
+from impasto.producer.nights import NightOutcome, run_night
+from impasto.producer.schedules import runner as running
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries, by_clock
 from impasto.producer.schedules.records import Fire, FireResult
@@ -208,6 +210,24 @@ def test_a_fire_of_a_schedule_that_is_gone_or_paused_makes_nothing(nights: Calla
     one.fire(THIS_NIGHT)
     one.turn()
     assert one.batches() == []
+    assert one.book.fires() == []
+
+
+def test_what_ends_after_its_schedule_was_removed_is_no_result_of_the_next_of_that_name(
+    nights: Callable[..., Nights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = nights()
+
+    def removed_meanwhile(*arguments: Any, **more: Any) -> NightOutcome:
+        outcome = run_night(*arguments, **more)
+        one.client.schedules.remove(one.name)
+        return outcome
+
+    monkeypatch.setattr(running, "run_night", removed_meanwhile)
+    one.fire(LAST_NIGHT)
+    one.turn()
+    assert len(one.batches()) == 1
+    assert one.book.state(one.name).results == ()
     assert one.book.fires() == []
 
 

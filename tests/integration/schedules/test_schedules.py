@@ -143,6 +143,20 @@ def test_the_same_name_again_after_a_removal_is_a_schedule_of_its_own(
     assert again.next_fire.minute == 0
 
 
+def test_a_clock_that_was_years_ahead_is_forgotten_when_the_schedule_is_resumed(
+    client: Client, entries: Entries, arguments: dict[str, Any]
+) -> None:
+    before = client.schedules.add("holidays", **arguments).next_fire
+    ahead = datetime(2099, 1, 1, tzinfo=UTC)
+    entry = entries.get("holidays")
+    assert entries.fired(entry, Fire(schedule="holidays", fired_at=ahead, noticed_at=ahead))
+    waits = client.schedules.get("holidays").next_fire
+    assert waits is not None
+    assert waits > ahead
+    client.schedules.pause("holidays")
+    assert client.schedules.resume("holidays").next_fire == before
+
+
 def test_a_schedule_of_a_newer_version_keeps_its_place_hinders_no_other_and_can_be_removed(
     client: Client, entries: Entries, book: Book, arguments: dict[str, Any]
 ) -> None:

@@ -188,13 +188,17 @@ class Entries:
         return self._transaction(change, entry.key)
 
     def put(self, spec: ScheduleSpec, *, last_run_at: datetime | None = None) -> bool:
-        """Replace a schedule's spec; no fire up to `last_run_at` is done then. False when it is gone."""
+        """Replace a schedule's spec; what fires next is the first after `last_run_at`, if that is given.
+
+        False when it is gone.
+        """
         key = self._prefix + spec.name
 
         def change(pipe: Pipeline) -> bool:
             definition, meta = cast("list[str | None]", pipe.hmget(key, ["definition", "meta"]))
             came_to = Entry.decode_meta(meta)["last_run_at"] or spec.created_at
-            entry = Entry.of(spec, self._app, max(came_to, last_run_at or came_to))
+            # Also back in time: a beat whose clock was far ahead has come too far.
+            entry = Entry.of(spec, self._app, last_run_at or came_to)
             pipe.multi()
             if definition is not None:
                 pipe.hset(key, mapping={"definition": entry.definition(), "meta": entry.meta()})
@@ -234,11 +238,15 @@ class Entries:
             raise self._missing(name)
         return entry
 
-    def check(self, name: str) -> None:
-        """Whether it can be read or not. Raises NoSuchSchedule."""
+    def knows(self, name: str) -> bool:
+        """Whether there is one of that name, be it one that can't be read."""
         with translated(self._client):
-            if not self._client.hexists(self._prefix + name, "definition"):
-                raise self._missing(name)
+            return bool(self._client.hexists(self._prefix + name, "definition"))
+
+    def check(self, name: str) -> None:
+        """Raises NoSuchSchedule."""
+        if not self.knows(name):
+            raise self._missing(name)
 
     def all(self) -> list[Entry]:
         """By the time at which each fires next. Raises BadSettings for what another version wrote."""

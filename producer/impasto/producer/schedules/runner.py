@@ -206,7 +206,8 @@ class Runner:
             message=message,
         )
         state = self._book.state(fire.schedule).after(result, open_batches=tuple(open_batches))
-        self._book.settle(fire, state)
+        # What was removed meanwhile is forgotten: a schedule that takes its name starts with no results.
+        self._book.settle(fire, state if self._entries.knows(fire.schedule) else None)
         self._waits.pop(fire.key, None)
         log.info("schedule.settled", schedule=fire.schedule, outcome=outcome, batch=batch, message=message)
 
