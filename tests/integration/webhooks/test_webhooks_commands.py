@@ -71,7 +71,7 @@ def test_a_test_is_sent_at_once_and_its_outcome_is_the_exit_code(run: Run, recei
     assert answer(run("test", id, "--json"))["taken"]
     assert [event["type"] for event in receiver.events] == ["webhook.test"]
     receiver.answers.append(Answer(500, body=b"try \x07 later"))
-    code, out, _ = run("test", receiver.url)
+    code, out, _ = run("test", receiver.url.replace("http://", "HTTP://") + "#known")
     assert code == 1
     assert "did not take the test: HTTP 500" in out
     assert r"try \x07 later" in out

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.producer.webhooks.payloads import ASKED_FOR, WebhookType
 from impasto.producer.webhooks.scripts import Scripts
-from impasto.producer.webhooks.urls import shown_url
+from impasto.producer.webhooks.urls import same_url, shown_url
 from impasto.shared.errors import BadSettings, NoSuchWebhook, Transient
 from impasto.shared.ledger.keys import Keys
 from impasto.shared.ledger.redis_errors import translated
@@ -103,7 +103,7 @@ class Registry:
     def find(self, name: str) -> Webhook:
         """By its id, a beginning that only one has, or its URL. Raises NoSuchWebhook."""
         webhooks = self.all()
-        exact = [webhook for webhook in webhooks if name in (webhook.id, webhook.url)]
+        exact = [webhook for webhook in webhooks if name == webhook.id or same_url(name) == webhook.url]
         found = exact or [webhook for webhook in webhooks if name and webhook.id.startswith(name)]
         if len(found) == 1:
             return found[0]

@@ -32,6 +32,14 @@ def checked_url(text: str, allowed: Allowed) -> str:
     return str(url.copy_with(fragment=None))
 
 
+def same_url(text: str) -> str:
+    """The URL as it is kept, however people write it; what is no URL stays as it is."""
+    try:
+        return str(httpx.URL(text.strip()).copy_with(fragment=None))
+    except (httpx.InvalidURL, ValueError):
+        return text
+
+
 def host_and_port(url: str) -> tuple[str, int]:
     """Of a URL that was checked."""
     parsed = httpx.URL(url)
