@@ -7,7 +7,7 @@ import contextlib
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,11 +73,13 @@ def check_names(
         names.check(places, [style.slug for style in styles], zipped=zipped)
 
 
-def open_batch(connection: Connection, spec: BatchSpec) -> str:
+def open_batch(
+    connection: Connection, spec: BatchSpec, *, before_it_runs: Callable[[str], object] | None = None
+) -> str:
     """Open a batch whose files are written; its id, or that of an earlier one with the same token.
 
     Opening is the commit: before it nothing is visible, after it the batch runs even when this process dies,
-    since workers publish what is due.
+    since workers publish what is due. `before_it_runs` is called with its id in between, if it is a new one.
     """
     try:
         opened = connection.ledger.open(
@@ -86,6 +88,8 @@ def open_batch(connection: Connection, spec: BatchSpec) -> str:
         # If it can't be published it stands all the same: the workers' next sweep finds what is due.
         with contextlib.suppress(ImpastoError):
             if opened.created:
+                if before_it_runs is not None:
+                    before_it_runs(opened.batch)
                 connection.dispatcher.advance(spec.batch)
             elif opened.batch != spec.batch:
                 # Nobody knows of it, and a recovery would make it a second batch of the same.

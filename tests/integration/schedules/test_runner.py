@@ -240,6 +240,7 @@ def test_a_batch_of_a_fire_outside_the_hours_waits_for_them(nights: Callable[...
 
     (batch,) = one.batches()
     assert one.client.status(batch).state is BatchState.PAUSED
+    assert one.client.status(batch).due == 0
     assert one.book.is_outside(batch)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -55,14 +56,16 @@ def run_night(
     *,
     fired_at: datetime,
     on_progress: OnProgress | None = None,
+    before_it_runs: Callable[[str], object] | None = None,
 ) -> NightOutcome:
     """Submit the pairs of the schedule that have no result and are not under way; nothing when there is none.
 
     Only inputs that look other than last time are opened, and uploaded where the store lacks them. The same
     `fired_at` is the same batch, and the same answer, whatever has changed since: a process that died half
-    way is followed by one that goes on. The summary comes with `finish_nights`, or at once when nothing was
-    new. Raises SubmissionRefused when no style is left, BadSettings, LedgerUnavailable, StoreUnavailable,
-    StoreRefused.
+    way is followed by one that goes on. `before_it_runs` is called with the batch's id before any pair is
+    sent, if it is opened here for the first time. The summary comes with `finish_nights`, or at once when
+    nothing was new. Raises SubmissionRefused when no style is left, BadSettings, LedgerUnavailable,
+    StoreUnavailable, StoreRefused.
     """
     connection = client.connection
     # Hours of upload would be lost on a Redis or a bucket that isn't there.
@@ -96,7 +99,7 @@ def run_night(
     body = night.model_dump_json(indent=2).encode()
     key = layout.open_night_key(schedule.name, fired_at)
     if connection.store.put_if_absent(key, body, content_type="application/json"):
-        open_batch(connection, spec)
+        open_batch(connection, spec, before_it_runs=before_it_runs)
         return NightOutcome.of(night)
     for info in list(connection.store.list(layout.batch_prefix(spec.batch))):
         connection.store.delete(info.key)

@@ -118,8 +118,14 @@ class Runner:
             self._settle(fire, *refusal)
             return
         self._book.amend(fire.model_copy(update={"attempts": fire.attempts + 1, "note": "under way"}))
+
+        def keep_hours(batch: str) -> None:
+            if spec.hours is not None:
+                moment = now or datetime.now(UTC)
+                give_hours(self._client.connection, self._book, batch, spec.hours, moment)
+
         try:
-            night = run_night(self._client, spec, fired_at=fire.fired_at)
+            night = run_night(self._client, spec, fired_at=fire.fired_at, before_it_runs=keep_hours)
         except Transient:
             raise
         except ImpastoError as error:
@@ -128,8 +134,8 @@ class Runner:
         if night.batch is None:
             self._settle(fire, "nothing_new", night.message)
             return
-        if spec.hours is not None:
-            give_hours(self._client.connection, self._book, night.batch, spec.hours, now or datetime.now(UTC))
+        # Also when it was opened by whoever came by before.
+        keep_hours(night.batch)
         self._settle(fire, "submitted", night.message, batch=night.batch, pairs=night.pairs)
 
     def _refusal(self, fire: Fire, spec: ScheduleSpec) -> tuple[Outcome, str] | None:
