@@ -56,7 +56,7 @@ class CheckedContent:
 
     @property
     def identity(self) -> object:
-        return self.picture.sha256, None if self.mask is None else self.mask.sha256
+        return self.picture.sha256, None if self.mask is None else self.mask.sha256, self.path
 
     @property
     def size_px(self) -> tuple[int, int]:

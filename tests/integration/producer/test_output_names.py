@@ -128,6 +128,18 @@ def test_names_of_which_only_some_would_be_one_are_refused_and_nothing_is_submit
     assert client.submit(tmp_path / "c", tmp_path / "s", output_names="{content}/{style}").pairs == 4
 
 
+def test_equal_photographs_in_two_folders_are_both_there_where_names_have_folders(
+    client: Client, tmp_path: Path, paintings: Path
+) -> None:
+    for name in ("2025/cat.png", "2026/cat.png", "2026/copy.png"):
+        (tmp_path / "trip" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "trip" / name).write_bytes(png(picture(1)))
+    whole = client.submit(tmp_path / "trip", paintings, output_names="{path}/{content}/{style}")
+    assert (whole.contents, whole.duplicates) == (2, 1)
+    assert client.pair(str(whole.batch), 2).output_stem == "2026/cat-2/painting_0"
+    assert client.submit(tmp_path / "trip", paintings).contents == 1
+
+
 def test_a_manifests_rows_keep_their_folders_and_other_names_are_another_batch(
     client: Client, trip: Path, paintings: Path
 ) -> None:
