@@ -29,7 +29,7 @@ class Uploads:
         self._changed = threading.Condition()
         self._under_way: set[bytes] = set()
         self._known: set[bytes] = set()
-        self._put: set[bytes] = set()
+        self._asked: set[bytes] = set()
         self._listed_to = 0
         self._is_complete = False
 
@@ -48,8 +48,8 @@ class Uploads:
 
     def put_once(
         self, key: str, size_bytes: int, put: Callable[[], None]
-    ) -> Literal["put", "there", "put before"]:
-        """Calls `put` unless the object is there, or was put through here.
+    ) -> Literal["put", "there", "asked before"]:
+        """Calls `put` unless the object is there, or was put or found through here.
 
         Of several callers at once one puts, and the others wait for it. Raises the store's errors, and what
         `put` raises.
@@ -58,18 +58,19 @@ class Uploads:
         with self._changed:
             while packed in self._under_way:
                 self._changed.wait()
-            if packed in self._put:
-                return "put before"
+            if packed in self._asked:
+                return "asked before"
             if packed in self._known:
+                self._known.discard(packed)
+                self._asked.add(packed)
                 return "there"
             self._under_way.add(packed)
         try:
-            if not self._is_complete and self._is_there(key, size_bytes):
-                self._known.add(packed)
-                return "there"
-            put()
-            self._put.add(packed)
-            return "put"
+            is_there = not self._is_complete and self._is_there(key, size_bytes)
+            if not is_there:
+                put()
+            self._asked.add(packed)
+            return "there" if is_there else "put"
         finally:
             with self._changed:
                 self._under_way.discard(packed)

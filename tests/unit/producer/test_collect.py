@@ -355,6 +355,16 @@ def test_a_file_that_has_not_changed_is_not_read_again(
     assert (changed.tally.read, changed.tally.known, changed.tally.uploaded) == (1, 2, 1)
 
 
+def test_an_input_that_lies_in_several_files_is_counted_once_as_there(
+    photos: Path, deployment: Deployment, store: FolderStore
+) -> None:
+    (photos / "copy.png").write_bytes((photos / "a.PNG").read_bytes())
+    for put, there in ((3, 0), (0, 3)):
+        one = collector(deployment, store)
+        contents_of(one, photos)
+        assert (one.tally.uploaded, one.tally.there) == (put, there)
+
+
 def test_a_known_file_that_the_store_has_not_is_read_and_uploaded(
     photos: Path, deployment: Deployment, store: FolderStore, tmp_path: Path
 ) -> None:
