@@ -260,6 +260,20 @@ def test_the_same_token_is_said_to_be_there_already(run: Run, submit: Callable[.
     assert again.out == f"{batch}: 6 pairs (3 contents, 2 styles), submitted before with this token\n"
 
 
+def test_the_same_submission_of_what_is_over_says_how_it_ended(
+    run: Run, submit: Callable[..., str], client: Client, photos: Path, paintings: Path
+) -> None:
+    batch = submit()
+    fail(client, batch, 0)
+    for pair in range(1, 6):
+        finish(client, batch, pair)
+    again = run("submit", "-c", photos, "-s", paintings)
+    assert again.out.startswith(f"{batch}: 6 pairs (3 contents, 2 styles), the same as ")
+    *_, last = again.err.splitlines()
+    assert last == f"it is over: 5 of 6 done, 1 failed; impasto retry {batch} tries again what failed"
+    assert "no worker" not in again.err
+
+
 def test_fetch_takes_what_is_done_and_says_what_is_not(
     run: Run, submit: Callable[..., str], client: Client, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 from typer.core import TyperCommand
 
-from impasto.producer.cli.answers import as_json
+from impasto.producer.cli.answers import as_json, counts_line
 from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.estimates import estimated, tell_estimate
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption, RecheckOption
@@ -32,6 +32,7 @@ from impasto.producer.request import (
     setting_value,
 )
 from impasto.shared.errors import BadSettings
+from impasto.shared.ledger import BatchStatus
 from impasto.shared.settings import PRESETS, ExifChoice, OutputFormat
 
 _MANY: Final = {
@@ -286,11 +287,18 @@ def submit(
             raise typer.Exit(
                 max(follow(client, batch, following, as_json_=json_, final_only=True) for batch in batches)
             )
-        if batches:
-            if not client.connection.ledger.workers():
-                screen.note("no worker is alive: it waits until one is (impasto up, or impasto worker)")
-            for batch in batches:
-                screen.note(f"watch it: impasto watch {batch}")
+        statuses = [client.status(batch) for batch in batches]
+        if any(not status.is_over and not status.workers for status in statuses):
+            screen.note("no worker is alive: it waits until one is (impasto up, or impasto worker)")
+        for status in statuses:
+            screen.note(_what_next(status))
+
+
+def _what_next(status: BatchStatus) -> str:
+    if not status.is_over:
+        return f"watch it: impasto watch {status.batch}"
+    retry = f"; impasto retry {status.batch} tries again what failed" if status.failed else ""
+    return f"it is over: {counts_line(status)}{retry}"
 
 
 def check_sources(
