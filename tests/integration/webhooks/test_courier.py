@@ -419,6 +419,19 @@ def test_a_nights_end_is_told_once_however_often_it_is_handed_in(
     assert event["data"]["done"] == 7
 
 
+def test_a_courier_that_is_closed_in_its_turn_leaves_what_lies_there_to_the_next(
+    stage: Stage, connection: Connection, webhooks: Webhooks, courier: Courier, receiver: Receiver
+) -> None:
+    listen(webhooks, receiver, "batch.finished")
+    end_a_batch(stage, "b")
+    with Courier(connection) as closed:
+        pass
+    closed.turn()
+    assert webhooks.backlog().events == 1
+    rounds(courier)
+    assert [event["data"]["batch"] for event in receiver.events] == ["b"]
+
+
 def test_of_two_couriers_at_once_each_event_is_sent_once(
     stage: Stage, connection: Connection, webhooks: Webhooks, receiver: Receiver
 ) -> None:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
@@ -81,6 +81,10 @@ class Courier:
         random.shuffle(webhooks)
         try:
             self._take()
+        except (RuntimeError, CancelledError):
+            # Closed meanwhile, it has no readers any more: what lies there is for the next courier.
+            if not self._ended:
+                raise
         finally:
             for webhook in webhooks:
                 if webhook.state is WebhookState.ACTIVE and self._of(webhook.id).waiting():
