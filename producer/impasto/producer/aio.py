@@ -174,6 +174,7 @@ class _Stream(AsyncIterator[_Item], Generic[_Item]):
         while True:
             if self._step is None:
                 self._step = asyncio.ensure_future(self._client.in_thread(self._next))
+                self._step.add_done_callback(_looked_at)
             step = self._step
             await asyncio.wait((step,))
             self._step = None
@@ -187,3 +188,9 @@ class _Stream(AsyncIterator[_Item], Generic[_Item]):
         if self._items is None:
             self._items = self._begin()
         return next(self._items, None)
+
+
+def _looked_at(step: asyncio.Task[_Item | Tick | None]) -> None:
+    """Whoever stopped waiting is not told of the step's error; unread, asyncio would print it."""
+    if not step.cancelled():
+        step.exception()

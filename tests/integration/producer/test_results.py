@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,32 @@ def test_on_asyncio_it_submits_follows_and_gives_results(
                 await anext(ours.results("nowhere"))
 
     asyncio.run(main())
+
+
+def test_an_error_that_comes_when_nobody_waits_any_more_is_not_printed(deployment: Deployment) -> None:
+    async def main() -> list[str]:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        async with AsyncClient(deployment) as ours:
+            failed = threading.Event()
+
+            def find(batch: str) -> str:
+                failed.wait(60)
+                raise NoSuchBatch(batch)
+
+            ours.sync.find = find  # type: ignore[method-assign]
+            stream = ours.results("nowhere")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 0.05)
+            failed.set()
+            while any(task is not asyncio.current_task() for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.01)
+            del stream
+            gc.collect()
+        return told
+
+    assert asyncio.run(main()) == []
 
 
 def test_a_cancelled_submission_ends_at_its_next_picture(
