@@ -91,6 +91,7 @@ def test_a_dry_run_tells_the_same_as_an_estimate_and_a_manifest_too(
     impasto: Impasto, client: Client, photos: Path, paintings: Path, tmp_path: Path
 ) -> None:
     make(client, photos, paintings, seconds=10.0)
+    names = ("--output-names", "{path}/{content}/{style}")
     settings = ("--preset", "tutorial", "--size", 32, "--steps", 2)
     estimated = impasto("estimate", photos, "-s", paintings, *settings)
     dry = impasto("submit", "-c", photos, "-s", paintings, "--dry-run", *settings)
@@ -98,6 +99,10 @@ def test_a_dry_run_tells_the_same_as_an_estimate_and_a_manifest_too(
         answer["estimate"].pop("finish_at")
     assert estimated == dry
     assert estimated["estimate"]["seconds"] == 60.0
+    webp = impasto(
+        "estimate", photos, "-s", paintings, *settings, *names, "--format", "webp", "--exif", "all"
+    )
+    assert (webp["pairs"], webp["estimate"]["result_bytes"]) == (6, None)
     manifest = tmp_path / "pairs.csv"
     rows = [f"{photos}/photo {number}.png,{paintings}/painting 0.png\n" for number in range(3)]
     manifest.write_text("content,style\n" + "".join(rows))

@@ -14,6 +14,7 @@ from impasto.producer.cli.screen import Screen, interruptible
 from impasto.producer.cli.submissions import name_rejected, note_left_out, rejected_fields
 from impasto.producer.cli.submit import PREVIEW_PX, check_sources, known_presets, parse_settings
 from impasto.producer.request import DEFAULT_PRESET, SubmissionRefused
+from impasto.shared.settings import ExifChoice, OutputFormat
 
 
 def estimate(
@@ -43,6 +44,12 @@ def estimate(
     size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Longer side of the results.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help=f"Of previews, {PREVIEW_PX} px long.")] = False,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimisation at full size.")] = None,
+    format_: Annotated[OutputFormat | None, typer.Option("--format", help="Of the results.")] = None,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG, WebP and AVIF.")] = None,
+    exif: Annotated[ExifChoice | None, typer.Option(help="What results keep of EXIF data.")] = None,
+    output_names: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="What results are called.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")
     ] = None,
@@ -73,7 +80,9 @@ def estimate(
         manifest, manifest_format, photographs, [*(styles or ()), *(blend or ())], masks or (), pairs
     )
     blends = parse_blends(blend or ())
-    settings = parse_settings(size, steps, set_ or (), preview=preview)
+    settings = parse_settings(
+        size, steps, set_ or (), preview=preview, format=format_, quality=quality, exif=exif
+    )
     screen = Screen(quiet=quiet, progress=not no_progress)
     with Client() as client:
         try:
@@ -90,6 +99,7 @@ def estimate(
                     pairs=pairs,
                     strict=False,
                     recheck=recheck,
+                    output_names=output_names,
                     on_progress=on_progress,
                     workers=workers,
                     price_per_hour=price_per_hour,
