@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,8 +11,8 @@ from PIL import Image
 
 from impasto.shared.errors import BadPicture, BadSettings
 
-_PNG_MODES: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B"))
-_TIFF_MODES: Final = frozenset(("CMYK", "LAB", "YCbCr", "RGBX", "RGBa", "La", "PA", "F"))
+_PNG_MODES: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B"))
+_TIFF_MODES: Final = frozenset(("CMYK", "LAB", "YCbCr", "RGBX", "PA", "I", "F"))
 _RAW_PIXEL_BYTES: Final = 4
 
 
@@ -69,6 +70,6 @@ def _lossless(image: Image.Image) -> bytes:
             raise BadPicture(f"its mode is {image.mode}: convert it to RGB or RGBA first")
         out = io.BytesIO()
         image.save(out, form, **options)
-    except (OSError, ValueError, TypeError, SyntaxError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, struct.error) as error:
         raise BadPicture(f"the image can't be kept ({error}): convert it to RGB or RGBA first") from error
     return out.getvalue()

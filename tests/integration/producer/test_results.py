@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -15,7 +16,14 @@ from PIL import Image
 from hands import fail, finish
 from impasto.producer import AsyncClient, Blend, Client, Masked, Picture, Result
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadSettings, LedgerUnavailable, NoSuchBatch, ObjectMissing, TimedOut
+from impasto.shared.errors import (
+    BadPicture,
+    BadSettings,
+    LedgerUnavailable,
+    NoSuchBatch,
+    ObjectMissing,
+    TimedOut,
+)
 from results import put_result
 from servers import RedisServer, valkey_binary
 from stage import picture, png
@@ -168,6 +176,16 @@ def test_what_is_no_picture_is_refused_with_the_mend(client: Client, paintings: 
         Picture("", b"")
     with pytest.raises(BadSettings, match="give bytes or a Pillow image"):
         Picture("a", "a path")  # type: ignore[arg-type]
+
+
+def test_an_image_of_32_bit_numbers_is_kept_and_one_whose_exif_is_none_is_refused() -> None:
+    depth = Image.new("I", (4, 4), 300)
+    with Image.open(io.BytesIO(Picture("depth", depth).to_bytes())) as kept:
+        assert kept.getpixel((0, 0)) == 300
+    turned = Image.new("RGB", (4, 4))
+    turned.getexif()[0x0112] = 70_000
+    with pytest.raises(BadPicture, match="can't be kept"):
+        Picture("turned", turned).to_bytes()
 
 
 def test_asyncio_has_every_method_of_the_client() -> None:
