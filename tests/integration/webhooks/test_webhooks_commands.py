@@ -100,6 +100,8 @@ def test_what_was_given_up_is_listed_and_sent_again(
     code, out, _ = run("deliveries", "--failed")
     assert dead["id"] in out
     assert answer(run("redeliver", "--failed", id, "--json")) == {"redelivered": 1}
+    code, out, _ = run("redeliver", dead["id"])
+    assert f"once {id}, which is disabled, is resumed" in out
     assert answer(run("resume", id, "--json"))["state"] == "active"
     courier.turn()
     assert courier.settle(30)

@@ -269,14 +269,20 @@ def redeliver(
     json_: JsonOption = False,
 ) -> None:
     """Send again what was given up, delivered or is waiting: at once, under the same webhook-id."""
+    from impasto.producer.webhooks.registry import WebhookState
+
     with Client() as client:
         count = client.webhooks.redeliver_dead(id) if failed else 1
-        if not failed:
-            client.webhooks.redeliver(id)
+        webhook = client.webhooks.find(id if failed else client.webhooks.redeliver(id).webhook)
     if json_:
         as_json({"redelivered": count})
-    else:
+    elif webhook.state is WebhookState.ACTIVE:
         typer.echo(f"{_deliveries(count)} will be sent again at once")
+    else:
+        typer.echo(
+            f"{_deliveries(count)} will be sent again once {webhook.id}, which is {webhook.state.value}, "
+            f"is resumed: impasto webhooks resume {webhook.id}"
+        )
 
 
 def _show_added(added: Added, health: Health, what: str, *, as_json_: bool, quiet: bool) -> None:
