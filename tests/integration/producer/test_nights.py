@@ -269,6 +269,32 @@ def test_a_night_without_contents_says_so_and_one_without_styles_is_refused(
     assert client.batches() == []
 
 
+def test_a_photograph_that_changes_while_it_is_uploaded_anew_is_read_by_the_next_night(
+    client: Client, photos: Path, paintings: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, store = schedule_of(photos, paintings), client.connection.store
+    first = run_night(client, schedule, fired_at=night_of(1)).batch
+    assert first is not None
+    client.cancel(first)
+    for info in list(store.list(layout.INPUTS)):
+        store.delete(info.key)
+    read = Collector._read
+
+    def changed_after(collector: Collector, candidate: Candidate, *rest: Any) -> Any:
+        answer = read(collector, candidate, *rest)
+        if Path(candidate.name).name == "photo 0.png":
+            (photos / "photo 0.png").write_bytes(png(picture(70)))
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collector, "_read", changed_after)
+        assert run_night(client, schedule, fired_at=night_of(2)).pairs == 6
+    reads.clear()
+    third = run_night(client, schedule, fired_at=night_of(3))
+    assert set(reads) == {"photo 0.png"}
+    assert (third.pairs, third.under_way) == (2, 4)
+
+
 def test_an_index_whose_chunks_are_gone_costs_reading_again_and_no_night(
     client: Client, photos: Path, paintings: Path, reads: Counter[str]
 ) -> None:

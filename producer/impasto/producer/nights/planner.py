@@ -257,10 +257,11 @@ class Planner:
                 lost.append(tally.recalled[key])
         if not lost:
             return
-        for key, candidate, answer in zip(
-            keys, lost, self._collector.checked_contents(lost, on_progress=self._on_progress), strict=True
-        ):
-            self._remember(unit_from("content", candidate), self._files_of(candidate), answer)
+        # Before they are read: what changes meanwhile must look changed next time.
+        files = [self._files_of(candidate) for candidate in lost]
+        checked = self._collector.checked_contents(lost, on_progress=self._on_progress)
+        for key, candidate, looked, answer in zip(keys, lost, files, checked, strict=True):
+            self._remember(unit_from("content", candidate), looked, answer)
             _, wanted = tally.wanted.pop(key)
             if isinstance(answer, Rejected):
                 self._rejected.append(answer)
@@ -277,8 +278,9 @@ class Planner:
         ):
             if is_there or candidate is None:
                 continue
+            files = self._files_of(candidate)
             (answer,) = self._collector.checked_styles([candidate])
-            self._remember(unit_from("style", candidate), self._files_of(candidate), answer)
+            self._remember(unit_from("style", candidate), files, answer)
             if isinstance(answer, CheckedStyle | CheckedBlend) and answer.identity == style.identity:
                 styles[place] = answer, None
             elif isinstance(answer, Rejected):
