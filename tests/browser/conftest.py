@@ -27,8 +27,9 @@ _ARGUMENTS: Final = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Gone with the module: Playwright's event loop would stand in the way of asyncio's in later tests."""
     names = ("chromium", "chromium-browser", "google-chrome")
     binary = next(filter(None, map(shutil.which, names)), None)
     if binary is None:
