@@ -27,7 +27,7 @@ from impasto.shared.output_names import check_output_names, check_tells_apart, u
 from impasto.shared.printable import printable
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store import ObjectStore
-from impasto.shared.store.inputs import InputReader
+from impasto.shared.store.inputs import open_input_reader
 
 MAX_BATCHES: Final = 1000
 """How many settings the rows of one manifest may have: each is a batch that people see in lists."""
@@ -110,9 +110,7 @@ class Plan:
         self._request = request
         self._deployment = deployment
         self._store = store
-        self._reader = InputReader(
-            store, allowed_prefixes=deployment.input_prefixes, limit_bytes=deployment.max_input_bytes
-        )
+        self._reader = open_input_reader(deployment, store)
         self._found: dict[str, Candidate | Rejected] = {}
         self._inputs = _Inputs()
         self._content_places: dict[tuple[str, str | None, str | None], int | Rejected] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 
 from impasto.producer.blends import find_styles
@@ -20,7 +20,7 @@ from impasto.shared.deployment import Deployment
 from impasto.shared.jobs import Content, StyleRef
 from impasto.shared.output_names import check_tells_apart, uses_path
 from impasto.shared.store import ObjectStore
-from impasto.shared.store.inputs import InputReader
+from impasto.shared.store.inputs import open_input_reader
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,13 @@ def _collect(
     compare: bool = False,
 ) -> _Lists:
     """Both lists, checked. Raises SubmissionRefused when no pair is left, and in strict for any rejection."""
-    reader = InputReader(
-        store,
-        allowed_prefixes=deployment.input_prefixes,
-        limit_bytes=deployment.max_input_bytes,
-    )
+    reader = open_input_reader(deployment, store)
     contents = find_contents(request.contents, request.masks, list_objects=reader.list)
     styles = find_styles(request.styles, list_objects=reader.list)
     rejected = [*contents.rejected, *styles.rejected]
     zipped = request.pairs == "zip"
     if zipped:
-        _same_length(len(contents.candidates), len(styles.candidates), rejected)
+        refuse_unequal(len(contents.candidates), len(styles.candidates), rejected)
     collector = Collector(
         deployment,
         store,
@@ -201,7 +197,8 @@ def _collect(
     )
 
 
-def _same_length(contents: int, styles: int, rejected: list[Rejected]) -> None:
+def refuse_unequal(contents: int, styles: int, rejected: Sequence[Rejected]) -> None:
+    """Lists that can't be zipped: told before any of them is read."""
     if contents != styles:
         raise SubmissionRefused(
             f"zip pairs the first content with the first style and so on, but there are "
@@ -210,7 +207,7 @@ def _same_length(contents: int, styles: int, rejected: list[Rejected]) -> None:
         )
 
 
-def refuse_if_empty(what: str, left: Sequence[object], rejected: Sequence[Rejected]) -> None:
+def refuse_if_empty(what: str, left: Sized, rejected: Sequence[Rejected]) -> None:
     """Told as soon as it is certain, not after hours of reading the other list."""
     if not left:
         raise SubmissionRefused(

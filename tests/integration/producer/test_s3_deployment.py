@@ -83,6 +83,19 @@ def test_another_bucket_is_read_only_where_it_is_allowed(
     assert keys(server, "archive") == before
 
 
+def test_beside_a_folder_store_a_bucket_is_read_with_the_deployments_own_keys(
+    server: S3Server, on_s3: Deployment, namespace: str, paintings: Path, tmp_path: Path
+) -> None:
+    fill(server, "impasto", f"in-{namespace}")
+    source = f"s3://impasto/in-{namespace}"
+    in_a_folder = {"store_url": (tmp_path / "store").as_uri(), "input_prefixes": (source,)}
+    manifest = tmp_path / "pairs.csv"
+    manifest.write_text(f"content,style\n{source}/a.png,{next(paintings.iterdir())}\n")
+    with Client(on_s3.model_copy(update=in_a_folder)) as client:
+        assert client.submit(source, paintings).contents == 2
+        assert client.submit_manifest(manifest).rejected == ()
+
+
 def test_a_missing_bucket_as_a_source_is_that_sources_fault(
     on_s3: Deployment, photos: Path, paintings: Path
 ) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from impasto.producer.blends import StyleCandidate, find_styles
@@ -21,10 +22,9 @@ from impasto.producer.nights.units import (
     unit_from,
 )
 from impasto.producer.parallel import each
-from impasto.producer.request import SubmissionRefused
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.producer.sources import Candidate, Rejected
-from impasto.producer.submit import inputs_were
+from impasto.producer.submit import refuse_if_empty, refuse_unequal
 from impasto.shared.deployment import Deployment
 from impasto.shared.output_names import uses_path
 from impasto.shared.settings import StyleSettings
@@ -35,6 +35,7 @@ _HEADS: Final = 16
 _IN_STORE: Final = "store:"
 
 _Source = TypeVar("_Source", bound=StyleCandidate)
+_Answer = TypeVar("_Answer", bound=CheckedContent | Style)
 
 
 @dataclass
@@ -113,18 +114,10 @@ class Planner:
         contents, candidates = found.candidates, found_styles.candidates
         self._rejected = [*found.rejected, *found_styles.rejected]
         zipped = self._schedule.pairs == "zip"
-        if zipped and len(contents) != len(candidates):
-            raise SubmissionRefused(
-                f"zip pairs the first content with the first style and so on, but there are "
-                f"{len(contents)} contents and {len(candidates)} styles",
-                tuple(self._rejected),
-            )
-        styles = dict(self._styles(candidates))
-        if not styles:
-            raise SubmissionRefused(
-                f"no style is left: {inputs_were(len(self._rejected))} rejected; nothing was submitted",
-                tuple(self._rejected),
-            )
+        if zipped:
+            refuse_unequal(len(contents), len(candidates), self._rejected)
+        styles = {place: (style, recalled) for place, style, recalled in self._styles(candidates)}
+        refuse_if_empty("style", styles, self._rejected)
         looks = {place: look_of(style, self._settings) for place, (style, _) in styles.items()}
         first = {look: place for place, look in reversed(looks.items())}
         tally = _Tally(self._index, self._under_way, looks)
@@ -157,50 +150,45 @@ class Planner:
     def _contents(
         self, candidates: Sequence[Candidate]
     ) -> Iterator[tuple[int, CheckedContent, Candidate | None]]:
+        def recall(candidate: Candidate, known: Known) -> CheckedContent:
+            return recalled_content(candidate, known, paths=self._paths)
+
+        check = partial(self._collector.checked_contents, on_progress=self._on_progress)
+        return self._each("content", candidates, check, recall)
+
+    def _styles(
+        self, candidates: Sequence[StyleCandidate]
+    ) -> Iterator[tuple[int, Style, StyleCandidate | None]]:
+        check = partial(self._collector.checked_styles, on_progress=self._on_progress)
+        return self._each("style", candidates, check, recalled_style)
+
+    def _each(
+        self,
+        kind: str,
+        candidates: Sequence[_Source],
+        check: Callable[[Sequence[_Source]], Iterator[_Answer | Rejected | None]],
+        recall: Callable[[_Source, Known], _Answer],
+    ) -> Iterator[tuple[int, _Answer, _Source | None]]:
         """Those that are pictures, with their places; a recalled one with its candidate."""
-        new, fresh = self._new("content", candidates)
-        checked = self._collector.checked_contents([c for c, _ in new], on_progress=self._on_progress)
+        new, fresh = self._new(kind, candidates)
+        checked = check([candidate for candidate, _ in new])
         files = iter(new)
         for place, candidate in enumerate(candidates):
             if candidate.left_out:
                 continue
-            unit = unit_from("content", candidate)
+            unit = unit_from(kind, candidate)
             self.observed.present.add(unit)
-            answer: CheckedContent | Rejected | None
+            answer: _Answer | Rejected | None
             if fresh[place]:
                 answer = next(checked)
                 self._remember(unit, next(files)[1], answer)
             else:
                 known = self._index.recall(unit)
-                answer = known.rejected or recalled_content(candidate, known, paths=self._paths)
+                answer = known.rejected or recall(candidate, known)
             if isinstance(answer, Rejected):
                 self._rejected.append(answer)
             elif answer is not None:
                 yield place, answer, None if fresh[place] else candidate
-
-    def _styles(
-        self, candidates: Sequence[StyleCandidate]
-    ) -> Iterator[tuple[int, tuple[Style, StyleCandidate | None]]]:
-        """The same of styles."""
-        new, fresh = self._new("style", candidates)
-        checked = self._collector.checked_styles([c for c, _ in new], on_progress=self._on_progress)
-        files = iter(new)
-        for place, candidate in enumerate(candidates):
-            if candidate.left_out:
-                continue
-            unit = unit_from("style", candidate)
-            self.observed.present.add(unit)
-            answer: Style | Rejected | None
-            if fresh[place]:
-                answer = next(checked)
-                self._remember(unit, next(files)[1], answer)
-            else:
-                known = self._index.recall(unit)
-                answer = known.rejected or recalled_style(candidate, known)
-            if isinstance(answer, Rejected):
-                self._rejected.append(answer)
-            elif answer is not None:
-                yield place, (answer, None if fresh[place] else candidate)
 
     def _new(
         self, kind: str, candidates: Sequence[_Source]
