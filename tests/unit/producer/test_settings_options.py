@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from impasto.producer.cli.submit import parse_settings, repeat_options
+from impasto.producer.cli.style_options import parse_settings, repeat_options
 from impasto.producer.request import make_settings
 from impasto.shared.deployment import Deployment
 from impasto.shared.errors import BadSettings

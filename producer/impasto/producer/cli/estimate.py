@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,10 +11,27 @@ from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.estimates import estimated, tell_estimate
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption, RecheckOption
 from impasto.producer.cli.screen import Screen, interruptible
+from impasto.producer.cli.style_options import (
+    BlendOption,
+    ExifOption,
+    FormatOption,
+    ManifestFormatOption,
+    ManifestOption,
+    MasksOption,
+    OutputNamesOption,
+    PairsOption,
+    PresetOption,
+    PreviewOption,
+    QualityOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StylesOption,
+    check_sources,
+    parse_settings,
+)
 from impasto.producer.cli.submissions import name_rejected, note_left_out, rejected_fields
-from impasto.producer.cli.submit import PREVIEW_PX, check_sources, known_presets, parse_settings
 from impasto.producer.request import DEFAULT_PRESET, SubmissionRefused
-from impasto.shared.settings import ExifChoice, OutputFormat
 
 
 def estimate(
@@ -26,36 +43,21 @@ def estimate(
         list[str] | None,
         typer.Option("--contents", "-c", help="Photographs, named as for impasto submit."),
     ] = None,
-    styles: Annotated[
-        list[str] | None, typer.Option("--styles", "-s", help="Paintings, named in the same ways.")
-    ] = None,
-    blend: Annotated[
-        list[str] | None,
-        typer.Option("--blend", metavar="NAME=PATH:WEIGHT,…", help="One more style, of several paintings."),
-    ] = None,
-    masks: Annotated[list[str] | None, typer.Option("--masks", help="The photographs' masks.")] = None,
-    manifest: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Instead of all these a list of pairs.")
-    ] = None,
-    manifest_format: Annotated[Literal["csv", "jsonl"] | None, typer.Option(help="Of the manifest.")] = None,
-    preset: Annotated[
-        str, typer.Option(help="gallery, gatys or tutorial.", autocompletion=known_presets)
-    ] = DEFAULT_PRESET,
-    size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Longer side of the results.")] = None,
-    preview: Annotated[bool, typer.Option("--preview", help=f"Of previews, {PREVIEW_PX} px long.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Steps of the optimisation at full size.")] = None,
-    format_: Annotated[OutputFormat | None, typer.Option("--format", help="Of the results.")] = None,
-    quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG, WebP and AVIF.")] = None,
-    exif: Annotated[ExifChoice | None, typer.Option(help="What results keep of EXIF data.")] = None,
-    output_names: Annotated[
-        str | None, typer.Option(metavar="TEMPLATE", help="What results are called.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")
-    ] = None,
-    pairs: Annotated[
-        Literal["product", "zip"], typer.Option(help="product or zip, as for impasto submit.")
-    ] = "product",
+    styles: StylesOption = None,
+    blend: BlendOption = None,
+    masks: MasksOption = None,
+    manifest: ManifestOption = None,
+    manifest_format: ManifestFormatOption = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    size: SizeOption = None,
+    preview: PreviewOption = False,
+    steps: StepsOption = None,
+    format_: FormatOption = None,
+    quality: QualityOption = None,
+    exif: ExifOption = None,
+    output_names: OutputNamesOption = None,
+    set_: SetOption = None,
+    pairs: PairsOption = "product",
     workers: Annotated[
         int | None, typer.Option(min=1, help="How many would work. [default: those alive, or 1]")
     ] = None,

@@ -10,7 +10,21 @@ from impasto.producer.cli.answers import SOME_FAILED, as_json
 from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption
 from impasto.producer.cli.screen import Screen
-from impasto.producer.cli.submit import PREVIEW_PX, known_presets, owner, parse_settings
+from impasto.producer.cli.style_options import (
+    BlendOption,
+    ExifOption,
+    FormatOption,
+    PresetOption,
+    PreviewOption,
+    PriorityOption,
+    QualityOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StylesOption,
+    owner,
+    parse_settings,
+)
 from impasto.producer.ingest.told import Told, Totals, counted
 from impasto.producer.request import DEFAULT_PRESET
 
@@ -19,18 +33,8 @@ def ingest(
     queue: Annotated[
         str, typer.Option(metavar="URL-or-NAME", help="The SQS queue that S3's notifications go to.")
     ],
-    styles: Annotated[
-        list[str] | None,
-        typer.Option("--styles", "-s", help="Paintings, named as for impasto submit; one or more."),
-    ] = None,
-    blend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--blend",
-            metavar="NAME=PATH:WEIGHT,…",
-            help="One more style, of several paintings; as often as needed.",
-        ),
-    ] = None,
+    styles: StylesOption = None,
+    blend: BlendOption = None,
     prefix: Annotated[
         str | None,
         typer.Option(
@@ -38,25 +42,16 @@ def ingest(
             help="Only what arrives there; FOLDER/ means any bucket. [default: whatever the queue tells of]",
         ),
     ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(help="gallery, gatys or tutorial; see impasto submit.", autocompletion=known_presets),
-    ] = DEFAULT_PRESET,
-    size: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="Longer side of the results; also --set size_px=.")
-    ] = None,
-    preview: Annotated[
-        bool, typer.Option("--preview", help=f"Small pictures, soon; also --set preview_px={PREVIEW_PX}.")
-    ] = False,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of the optimisation at full size; also --set steps=.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; as often as needed."),
-    ] = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    size: SizeOption = None,
+    preview: PreviewOption = False,
+    steps: StepsOption = None,
+    format_: FormatOption = None,
+    quality: QualityOption = None,
+    exif: ExifOption = None,
+    set_: SetOption = None,
     name: Annotated[str, typer.Option("--name", "-n", help="What the batches' names begin with.")] = "ingest",
-    priority: Annotated[int, typer.Option(help="0 is served first, 9 last.")] = 5,
+    priority: PriorityOption = 5,
     once: Annotated[
         bool, typer.Option("--once", help="Take what is on the queue now, then end; for cron.")
     ] = False,
@@ -87,7 +82,10 @@ def ingest(
         deployment = connection.deployment
         store = connection.store
         door = Door.make(prefix, store.url, deployment.input_prefixes)
-        settings = make_settings(deployment, parse_settings(size, steps, set_ or (), preview=preview), preset)
+        fields = parse_settings(
+            size, steps, set_ or (), preview=preview, format=format_, quality=quality, exif=exif
+        )
+        settings = make_settings(deployment, fields, preset)
         order = Order(
             styles=(*(styles or ()), *parse_blends(blend or ())),
             settings=settings,

@@ -36,6 +36,7 @@ from impasto.producer.cli import (
     worker,
 )
 from impasto.producer.cli.screen import one_line
+from impasto.producer.cli.style_options import ManyValues
 from impasto.shared.errors import ImpastoError
 
 USAGE: Final = 2
@@ -54,9 +55,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(up.up)
-app.command(cls=submit.ManyValues)(submit.submit)
-app.command(cls=submit.ManyValues)(estimate.estimate)
-app.command(cls=submit.ManyValues)(ingest.ingest)
+app.command(cls=ManyValues)(submit.submit)
+app.command(cls=ManyValues)(estimate.estimate)
+app.command(cls=ManyValues)(ingest.ingest)
 app.command()(status.status)
 app.command()(watch.watch)
 app.command()(fetch.fetch)

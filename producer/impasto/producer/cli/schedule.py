@@ -12,7 +12,25 @@ from impasto.producer.cli.answers import as_columns, as_json, counts_line, statu
 from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.options import JsonOption, QuietOption
 from impasto.producer.cli.screen import Screen
-from impasto.producer.cli.submit import PREVIEW_PX, ManyValues, known_presets, owner, parse_settings
+from impasto.producer.cli.style_options import (
+    BlendOption,
+    ExifOption,
+    FormatOption,
+    ManyValues,
+    MasksOption,
+    OutputNamesOption,
+    PairsOption,
+    PresetOption,
+    PreviewOption,
+    PriorityOption,
+    QualityOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StylesOption,
+    owner,
+    parse_settings,
+)
 from impasto.producer.request import DEFAULT_PRESET
 from impasto.shared.errors import ImpastoError
 from impasto.shared.ledger import BatchStatus
@@ -67,10 +85,7 @@ def add(
             "through at each fire on the machine of impasto beat.",
         ),
     ],
-    styles: Annotated[
-        list[str] | None,
-        typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more."),
-    ] = None,
+    styles: StylesOption = None,
     timezone: Annotated[
         str | None,
         typer.Option(metavar="ZONE", help="Such as Europe/Berlin. [default: this machine's]"),
@@ -87,50 +102,19 @@ def add(
         str | None,
         typer.Option(metavar="22:00-06:00", help="Hours outside which its batches pause by themselves."),
     ] = None,
-    blend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--blend",
-            metavar="NAME=PATH:WEIGHT,…",
-            help="One more style, of several paintings; as often as needed.",
-        ),
-    ] = None,
-    masks: Annotated[
-        list[str] | None, typer.Option("--masks", help="Where the style applies, as of impasto submit.")
-    ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            help="gallery (looks best), gatys (the paper) or tutorial (PyTorch's).",
-            autocompletion=known_presets,
-        ),
-    ] = DEFAULT_PRESET,
-    size: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="Longer side of the results; also --set size_px=.")
-    ] = None,
-    preview: Annotated[
-        bool,
-        typer.Option("--preview", help=f"Small pictures, soon; also --set preview_px={PREVIEW_PX}."),
-    ] = False,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of the optimisation at full size; also --set steps=.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; as often as needed."),
-    ] = None,
-    priority: Annotated[int, typer.Option(help="0 is served first, 9 last.")] = 5,
-    pairs: Annotated[
-        Literal["product", "zip"],
-        typer.Option(help="product: every content with every style; zip: the first with the first, …"),
-    ] = "product",
-    output_names: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEMPLATE",
-            help="What results are called, as of impasto submit. [default: {content}__{style}]",
-        ),
-    ] = None,
+    blend: BlendOption = None,
+    masks: MasksOption = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    size: SizeOption = None,
+    preview: PreviewOption = False,
+    steps: StepsOption = None,
+    format_: FormatOption = None,
+    quality: QualityOption = None,
+    exif: ExifOption = None,
+    set_: SetOption = None,
+    priority: PriorityOption = 5,
+    pairs: PairsOption = "product",
+    output_names: OutputNamesOption = None,
     json_: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -149,7 +133,9 @@ def add(
             timezone=timezone,
             masks=masks or (),
             preset=preset,
-            settings=parse_settings(size, steps, set_ or (), preview=preview),
+            settings=parse_settings(
+                size, steps, set_ or (), preview=preview, format=format_, quality=quality, exif=exif
+            ),
             pairs=pairs,
             output_names=output_names,
             owner=owner(),

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from impasto.producer.cli.answers import as_json, counts_line
 from impasto.producer.cli.blends import parse_blends
 from impasto.producer.cli.estimates import estimated, tell_estimate
 from impasto.producer.cli.options import JsonOption, NoProgressOption, QuietOption, RecheckOption
 from impasto.producer.cli.screen import Screen, interruptible
+from impasto.producer.cli.style_options import (
+    BlendOption,
+    ExifOption,
+    FormatOption,
+    ManifestFormatOption,
+    ManifestOption,
+    MasksOption,
+    OutputNamesOption,
+    PairsOption,
+    PresetOption,
+    PreviewOption,
+    PriorityOption,
+    QualityOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StylesOption,
+    check_sources,
+    owner,
+    parse_settings,
+)
 from impasto.producer.cli.submissions import (
     ago,
     matrix,
@@ -29,49 +47,8 @@ from impasto.producer.request import (
     Submission,
     SubmissionRefused,
     check_heading,
-    setting_value,
 )
-from impasto.shared.errors import BadSettings
 from impasto.shared.ledger import BatchStatus
-from impasto.shared.settings import PRESETS, ExifChoice, OutputFormat
-
-_MANY: Final = {
-    "--contents": "--contents",
-    "-c": "--contents",
-    "--styles": "--styles",
-    "-s": "--styles",
-    "--masks": "--masks",
-}
-PREVIEW_PX: Final = 256
-
-
-class ManyValues(TyperCommand):
-    """Lets `--contents`, `--styles` and `--masks` take all that follows, as a shell makes of `-c *.jpg`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, repeat_options(args))
-
-
-def repeat_options(args: Sequence[str]) -> list[str]:
-    """`--contents a b` as `--contents a --contents b`."""
-    repeated: list[str] = []
-    option: str | None = None
-    values = 0
-    for arg in args:
-        if arg.startswith("-") and len(arg) > 1:
-            name, equals, _ = arg.partition("=")
-            option, values = _MANY.get(name), 1 if equals else 0
-            repeated.append(arg)
-        else:
-            if option is not None and values:
-                repeated.append(option)
-            repeated.append(arg)
-            values += 1
-    return repeated
-
-
-def known_presets(incomplete: str) -> list[str]:
-    return [name for name in sorted(PRESETS) if name.startswith(incomplete)]
 
 
 def submit(
@@ -83,94 +60,25 @@ def submit(
             help="Photographs: files, folders, globs, s3://bucket/prefix, store:prefix; one or more.",
         ),
     ] = None,
-    styles: Annotated[
-        list[str] | None,
-        typer.Option("--styles", "-s", help="Paintings, named in the same ways; one or more."),
-    ] = None,
-    blend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--blend",
-            metavar="NAME=PATH:WEIGHT,…",
-            help="One more style, of several paintings; as often as needed.",
-        ),
-    ] = None,
-    masks: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--masks",
-            help="Where the style applies: white there, black where the photograph stays; each named and "
-            "sized as its photograph.",
-        ),
-    ] = None,
-    manifest: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Instead of all these a list of pairs, .csv or .jsonl, or - for standard input; each row "
-            "has content and style, and may have mask, name and settings of its own.",
-        ),
-    ] = None,
-    manifest_format: Annotated[
-        Literal["csv", "jsonl"] | None,
-        typer.Option(help="Of the manifest, where its extension does not tell."),
-    ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            help="gallery (looks best), gatys (the paper) or tutorial (PyTorch's).",
-            autocompletion=known_presets,
-        ),
-    ] = DEFAULT_PRESET,
-    size: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="Longer side of the results; also --set size_px=.")
-    ] = None,
-    preview: Annotated[
-        bool,
-        typer.Option(
-            "--preview",
-            help=f"A small picture, soon, that shows what the full size would give; also --set "
-            f"preview_px={PREVIEW_PX}.",
-        ),
-    ] = False,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of the optimisation at full size; also --set steps=.")
-    ] = None,
-    format_: Annotated[
-        OutputFormat | None,
-        typer.Option("--format", help="Of the results; png unless given. Also --set format=."),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(help="1 to 100, of JPEG, WebP and AVIF; 95 unless given. Also --set quality=."),
-    ] = None,
-    exif: Annotated[
-        ExifChoice | None,
-        typer.Option(
-            help="What results keep of the photographs' EXIF data. safe (the default): time, credit, camera; "
-            "all: also place, serial numbers, maker notes; strip: nothing. Also --set exif=.",
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; as often as needed."),
-    ] = None,
-    output_names: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEMPLATE",
-            help="What results are called, of {content}, {style}, {path} (the photograph's folders), "
-            "{batch}, {date} and any text; slashes make folders. [default: {content}__{style}]",
-        ),
-    ] = None,
+    styles: StylesOption = None,
+    blend: BlendOption = None,
+    masks: MasksOption = None,
+    manifest: ManifestOption = None,
+    manifest_format: ManifestFormatOption = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    size: SizeOption = None,
+    preview: PreviewOption = False,
+    steps: StepsOption = None,
+    format_: FormatOption = None,
+    quality: QualityOption = None,
+    exif: ExifOption = None,
+    set_: SetOption = None,
+    output_names: OutputNamesOption = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="What to call the batch. [default: date and time]")
     ] = None,
-    priority: Annotated[int, typer.Option(help="0 is served first, 9 last.")] = 5,
-    pairs: Annotated[
-        Literal["product", "zip"],
-        typer.Option(help="product: every content with every style; zip: the first with the first, …"),
-    ] = "product",
+    priority: PriorityOption = 5,
+    pairs: PairsOption = "product",
     token: Annotated[
         str | None, typer.Option(help="The same token again (within 30 days) is the same batch.")
     ] = None,
@@ -299,57 +207,6 @@ def _what_next(status: BatchStatus) -> str:
         return f"watch it: impasto watch {status.batch}"
     retry = f"; impasto retry {status.batch} tries again what failed" if status.failed else ""
     return f"it is over: {counts_line(status)}{retry}"
-
-
-def check_sources(
-    manifest: str | None,
-    manifest_format: str | None,
-    contents: Sequence[str],
-    styles: Sequence[str],
-    masks: Sequence[str],
-    pairs: str,
-) -> None:
-    """Raises BadParameter for a manifest beside lists, and for half of what a batch is made of."""
-    if manifest is not None:
-        if contents or styles or masks or pairs != "product":
-            raise typer.BadParameter(
-                "a manifest has its own contents, styles, masks and pairs: give --manifest alone, or none"
-            )
-    elif manifest_format is not None:
-        raise typer.BadParameter("--manifest-format is of a --manifest, and none is given")
-    elif not contents:
-        raise typer.BadParameter("give --contents, or a --manifest")
-    elif not styles:
-        raise typer.BadParameter("give --styles, or --blend, or both")
-
-
-def parse_settings(
-    size: int | None, steps: int | None, assignments: Sequence[str], *, preview: bool = False, **named: Any
-) -> dict[str, Any]:
-    """The fields to replace in the preset: `named` by themselves, None where not given, and `assignments`.
-
-    Raises BadSettings for what is no assignment, or one too many.
-    """
-    given = {"size_px": size, "steps": steps, "preview_px": PREVIEW_PX if preview else None, **named}
-    fields = {name: value for name, value in given.items() if value is not None}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or not key:
-            raise BadSettings(f"--set {assignment!r} sets nothing: write --set key=value")
-        if key in fields:
-            raise BadSettings(f"{key} is set twice")
-        fields[key] = setting_value(key, text)
-    return fields
-
-
-def owner() -> str:
-    """Whose batch it is: the user's name, empty where there is none."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run as a user that has no name.
-        return ""
 
 
 def _answer(submission: Submission, screen: Screen, *, as_json_: bool, token: str | None) -> None:
