@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,11 @@ from impasto.producer import Client
 from impasto.producer.schedules.book import Book
 from impasto.producer.schedules.entries import Entries, beat_app
 from impasto.producer.schedules.spec import ScheduleSpec
-from impasto.shared.deployment import Deployment
-from servers import RedisServer
 from stage import picture, png
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 MakeSpec = Callable[..., ScheduleSpec]
-
-
-@pytest.fixture
-def environment(valkey: RedisServer, namespace: str, tmp_path: Path) -> dict[str, str]:
-    """What the variables of a deployment on real servers say."""
-    return {
-        "IMPASTO_REDIS_URL": valkey.url,
-        "IMPASTO_NAMESPACE": namespace,
-        "IMPASTO_STATE": str(tmp_path / "state"),
-        "IMPASTO_STORE_URL": (tmp_path / "store").as_uri(),
-    }
-
-
-@pytest.fixture
-def client(environment: dict[str, str]) -> Iterator[Client]:
-    names = {name.removeprefix("IMPASTO_").lower(): value for name, value in environment.items()}
-    with Client(Deployment.load(_env_file=None, **names)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,23 +9,14 @@ from impasto.producer.webhooks.courier import Courier
 from impasto.producer.webhooks.registry import now_ms
 from impasto.producer.webhooks.service import Webhooks
 from ledger_contract import Clock
-from servers import RedisServer
 from stage import Stage
 from webhook_receiver import Receiver
 
 
 @pytest.fixture
-def stage(valkey: RedisServer, namespace: str, tmp_path: Path) -> Iterator[Stage]:
+def stage(environment: dict[str, str]) -> Iterator[Stage]:
     """A deployment whose webhooks may lead to this machine."""
-    stage = Stage(
-        {
-            "IMPASTO_REDIS_URL": valkey.url,
-            "IMPASTO_NAMESPACE": namespace,
-            "IMPASTO_STORE_URL": (tmp_path / "store").as_uri(),
-            "IMPASTO_STATE": str(tmp_path / "state"),
-            "IMPASTO_WEBHOOK_ALLOW": "127.0.0.1",
-        }
-    )
+    stage = Stage({**environment, "IMPASTO_WEBHOOK_ALLOW": "127.0.0.1"})
     yield stage
     stage.close()
 
