@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from impasto.producer.client import Client
 
-def known_batches(incomplete: str) -> Iterator[str]:
-    """For shell completion: ids that begin so; none when nothing answers."""
-    from impasto.producer.client import LATEST, Client
-    from impasto.shared.errors import ImpastoError
 
-    try:
-        with Client() as client:
-            known = [LATEST, *client.connection.ledger.batches()]
-    except ImpastoError:
-        return
-    yield from (batch for batch in known if batch.startswith(incomplete))
+def completing(ids: Callable[[Client], Iterable[str]]) -> Callable[[str], Iterator[str]]:
+    """For shell completion: those of the ids that begin so; none when nothing answers."""
+
+    def matching(incomplete: str) -> Iterator[str]:
+        from impasto.producer.client import Client
+        from impasto.shared.errors import ImpastoError
+
+        try:
+            with Client() as client:
+                known = [*ids(client)]
+        except ImpastoError:
+            return
+        yield from (id for id in known if id.startswith(incomplete))
+
+    return matching
+
+
+def _batches(client: Client) -> list[str]:
+    from impasto.producer.client import LATEST
+
+    return [LATEST, *client.connection.ledger.batches()]
+
+
+known_batches = completing(_batches)
 
 
 BatchArgument = Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -10,7 +9,7 @@ import typer
 
 from impasto.producer.cli.answers import as_columns, as_json, counts_line, status_fields, terminal_cells
 from impasto.producer.cli.blends import parse_blends
-from impasto.producer.cli.options import JsonOption, QuietOption
+from impasto.producer.cli.options import JsonOption, QuietOption, completing
 from impasto.producer.cli.screen import Screen
 from impasto.producer.cli.style_options import (
     BlendOption,
@@ -32,7 +31,6 @@ from impasto.producer.cli.style_options import (
     parse_settings,
 )
 from impasto.producer.request import DEFAULT_PRESET
-from impasto.shared.errors import ImpastoError
 from impasto.shared.ledger import BatchStatus
 from impasto.shared.printable import printable
 
@@ -48,20 +46,13 @@ app = typer.Typer(
 _WHOLE_COLUMNS: Final = 2  # NAME and NEXT; the rest gives way to a narrow terminal
 
 
-def known_schedules(incomplete: str) -> Iterator[str]:
-    """For shell completion: names that begin so; none when nothing answers."""
-    from impasto.producer.client import Client
-
-    try:
-        with Client() as client:
-            known = [schedule.spec.name for schedule in client.schedules.all()]
-    except ImpastoError:
-        return
-    yield from (name for name in known if name.startswith(incomplete))
-
-
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The schedule's name.", autocompletion=known_schedules)
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The schedule's name.",
+        autocompletion=completing(lambda client: (one.spec.name for one in client.schedules.all())),
+    ),
 ]
 
 

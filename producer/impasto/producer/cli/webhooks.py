@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto.producer.cli.answers import as_columns, as_json, terminal_cells, timestamp
-from impasto.producer.cli.options import JsonOption, QuietOption
+from impasto.producer.cli.options import JsonOption, QuietOption, completing
 from impasto.producer.cli.screen import Screen
 from impasto.producer.client import Client
-from impasto.shared.errors import ImpastoError
 from impasto.shared.printable import printable
 
 if TYPE_CHECKING:
@@ -30,15 +28,7 @@ NOT_TAKEN = 1
 """Exit code of a test that the endpoint did not take."""
 
 
-def known_webhooks(incomplete: str) -> Iterator[str]:
-    """For shell completion: ids that begin so; none when nothing answers."""
-    try:
-        with Client() as client:
-            known = [webhook.id for webhook in client.webhooks.list()]
-    except ImpastoError:
-        return
-    yield from (id for id in known if id.startswith(incomplete))
-
+known_webhooks = completing(lambda client: (webhook.id for webhook in client.webhooks.list()))
 
 WebhookArgument = Annotated[
     str,
@@ -180,7 +170,11 @@ def rotate(
 def try_(
     webhook: Annotated[
         str,
-        typer.Argument(metavar="WEBHOOK|URL", help="A webhook, or any URL.", autocompletion=known_webhooks),
+        typer.Argument(
+            metavar="WEBHOOK|URL",
+            help="A webhook, or any URL.",
+            autocompletion=known_webhooks,
+        ),
     ],
     secret: Annotated[
         str | None,
@@ -225,7 +219,10 @@ def deliveries(
     webhook: Annotated[
         str | None,
         typer.Argument(
-            metavar="[WEBHOOK]", help="Only of this one.", autocompletion=known_webhooks, show_default=False
+            metavar="[WEBHOOK]",
+            help="Only of this one.",
+            autocompletion=known_webhooks,
+            show_default=False,
         ),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only what was given up: dead letters.")] = False,
