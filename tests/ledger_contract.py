@@ -1132,6 +1132,21 @@ class LedgerContract:
         ]
         assert [each.raw for each in letters] == ["{'no': json}", "\udcff" * 16_384]
 
+    def test_buried_messages_are_forgotten_up_to_a_time_and_later_ones_stay(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        assert ledger.forget_dead_letters(clock.ms) == 0
+        for raw in ("first", "seen again", "second"):
+            ledger.bury(raw, "no JSON")
+            clock.pass_seconds(1)
+        seen_ms = ledger.dead_letters()[0].at_ms
+        ledger.bury("seen again", "no JSON")
+        ledger.bury("third", "no JSON")
+        assert ledger.forget_dead_letters(seen_ms) == 2
+        assert {each.raw for each in ledger.dead_letters()} == {"seen again", "third"}
+        assert ledger.forget_dead_letters(clock.ms) == 2
+        assert ledger.dead_letters() == []
+
     def test_the_oldest_buried_messages_go_first(self, ledger: Ledger, clock: Clock) -> None:
         for n in range(1_003):
             clock.pass_seconds(1)

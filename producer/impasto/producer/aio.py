@@ -120,6 +120,7 @@ class AsyncClient:
     retry = _awaited(Client.retry)
     set_priority = _awaited(Client.set_priority)
     dead_letters = _awaited(Client.dead_letters)
+    forget_dead_letters = _awaited(Client.forget_dead_letters)
     recover = _awaited(Client.recover)
     purge = _awaited(Client.purge)
 

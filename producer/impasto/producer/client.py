@@ -436,6 +436,11 @@ class Client:
         """Messages that were no pair jobs, newest first, with what was wrong with them."""
         return self.connection.ledger.dead_letters()
 
+    def forget_dead_letters(self, letters: Iterable[DeadLetter]) -> int:
+        """Drop these and all that are older; tells how many. What came since they were listed stays."""
+        latest_ms = max((one.at_ms for one in letters), default=None)
+        return 0 if latest_ms is None else self.connection.ledger.forget_dead_letters(latest_ms)
+
     def recover(self, batches: Sequence[str] = (), *, on_progress: OnProgress | None = None) -> Recovery:
         """Rebuild in an empty ledger what the store has: these batches, or all that were not purged.
 

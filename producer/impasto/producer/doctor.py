@@ -117,7 +117,8 @@ def _examine_server(deployment: Deployment, url: str) -> tuple[list[Check], list
         detail = f"messages that were no pair jobs: {len(letters)}; the latest {letters[0].reason}"
         mend = (
             "see `impasto deadletters`, and mend the program that sends them (docs/protocol.md); "
-            "if that is Impasto, start the workers again with its version"
+            "if that is Impasto, start the workers again with its version; "
+            "then `impasto deadletters --forget`"
         )
         checks.append(Check("messages", Status.WARNING, detail, mend))
     return [*checks, *told], workers

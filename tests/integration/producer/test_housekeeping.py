@@ -305,3 +305,17 @@ def test_dead_letters_are_listed_with_their_reason(
     assert main(["deadletters"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1] == f"    {'{' * 200}…"
+
+
+def test_dead_letters_that_were_shown_are_forgotten_when_asked(
+    client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.connection.ledger.bury("{", "no JSON")
+    assert main(["deadletters", "--forget"]) == 0
+    _, raw, last = capsys.readouterr().out.splitlines()
+    assert (raw, last) == ("    {", "1 dead letter forgotten")
+    client.connection.ledger.bury("[]", "no object")
+    answer = impasto("deadletters", "--forget")
+    assert ([one["raw"] for one in answer["deadletters"]], answer["forgotten"]) == (["[]"], 1)
+    assert impasto("deadletters", "--forget") == {"deadletters": [], "forgotten": 0}
+    assert client.forget_dead_letters(client.dead_letters()) == 0

@@ -443,3 +443,6 @@ class Ledger(Protocol):
 
     def dead_letters(self) -> list[DeadLetter]:
         """Messages that were buried, newest first."""
+
+    def forget_dead_letters(self, until_ms: int) -> int:
+        """Drop those whose latest time is no later than this, in ms since 1970; tells how many."""

@@ -460,6 +460,13 @@ class MemoryLedger:
             newest = sorted(self._letters.items(), key=lambda item: item[1], reverse=True)
             return [DeadLetter(at_ms, reason, raw) for (reason, raw), at_ms in newest]
 
+    def forget_dead_letters(self, until_ms: int) -> int:
+        with self._changed:
+            kept = {letter: at_ms for letter, at_ms in self._letters.items() if at_ms > until_ms}
+            forgotten = len(self._letters) - len(kept)
+            self._letters = kept
+            return forgotten
+
     def _find(self, batch: str) -> _Batch:
         try:
             return self._batches[batch]

@@ -343,6 +343,10 @@ class RedisLedger:
             )
         return [DeadLetter(int(at_ms), **json.loads(letter)) for letter, at_ms in letters]
 
+    def forget_dead_letters(self, until_ms: int) -> int:
+        with translated(self._client):
+            return self._client.zremrangebyscore(self._keys.shared("dead_letters"), "-inf", until_ms)
+
     def _now(self) -> int:
         return 0 if self._clock is None else self._clock()
 
