@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from impasto.shared import layout
-from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, Transient
+from impasto.shared.errors import Damaged, ImpastoError, ObjectMissing, UnknownVersion
 from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, Content, InputRef, PairJob, StyleRef, WireStyle
 from impasto.shared.store import ObjectStore
 
@@ -76,8 +76,8 @@ class BatchFiles:
         self.store.put(key, text.encode(), content_type=content_type)
 
     def spec(self, batch: str) -> BatchSpec:
-        """Raises ObjectMissing when the store knows no such batch, StoreRefused when its spec is damaged, and
-        Transient when another version of Impasto wrote it.
+        """Raises ObjectMissing when the store knows no such batch, Damaged when its spec is no spec,
+        UnknownVersion when another version of Impasto wrote it, and the store's own errors.
         """
         return self._cached_spec(batch)
 
@@ -119,9 +119,7 @@ class BatchFiles:
         chunk, line = divmod(index, LINES_A_CHUNK)
         refs = read_chunk(batch, chunk)
         if line >= len(refs):
-            raise StoreRefused(
-                f"{layout.chunk_key(batch, name, chunk)} is shorter than the batch's spec says"
-            )
+            raise Damaged(f"{layout.chunk_key(batch, name, chunk)} is shorter than the batch's spec says")
         return refs[line]
 
     def _read_spec(self, batch: str) -> BatchSpec:
@@ -152,8 +150,8 @@ class BatchFiles:
         first = error.errors()[0]
         if first["type"] in _SIGNS_OF_ANOTHER_VERSION:
             where = ".".join(map(str, first["loc"]))
-            return Transient(
+            return UnknownVersion(
                 f"{key} in {self.store.url} was written by another version of Impasto "
                 f"({where}: {first['msg']}): run the same version everywhere"
             )
-        return StoreRefused(f"{key} in {self.store.url} is damaged: {first['msg']}")
+        return Damaged(f"{key} in {self.store.url} is damaged: {first['msg']}")

@@ -56,6 +56,12 @@ class StoreUnavailable(Transient):
     kind = "store_unavailable"
 
 
+class UnknownVersion(Transient):
+    """A file of a batch is of a version that is not spoken here; whoever speaks it can go on with it."""
+
+    kind = "unknown_version"
+
+
 class OutOfDeviceMemory(Transient):
     """The device could not hold the picture that was asked for."""
 
@@ -80,6 +86,13 @@ class StoreRefused(Permanent):
 
     exit_code = 77
     kind = "store_refused"
+
+
+class Damaged(StoreRefused):
+    """A file of a batch is not what was written: the store gives it, and nothing can be made of it."""
+
+    exit_code = 65
+    kind = "damaged"
 
 
 class BadPicture(Permanent):

@@ -9,7 +9,7 @@ import pytest
 
 from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
-from impasto.shared.errors import ObjectMissing, StoreRefused, Transient
+from impasto.shared.errors import Damaged, ObjectMissing, UnknownVersion
 from impasto.shared.jobs import LINES_A_CHUNK, BatchSpec, BlendRef, Content, InputRef, Painting
 from impasto.shared.settings import StyleSettings
 from impasto.shared.store.folder import FolderStore
@@ -96,7 +96,7 @@ def test_a_list_of_a_newer_impasto_waits_too(files: BatchFiles, name: str) -> No
     files.write(spec(1, 1), inputs("c", 1), inputs("s", 1))
     line = b'{"uri": "s3://a/b", "a_field_of_tomorrow": 1}\n'
     files.store.put(f"batches/b/{name}/00000.jsonl", line, content_type="application/jsonl")
-    with pytest.raises(Transient, match="another version of Impasto"):
+    with pytest.raises(UnknownVersion, match="another version of Impasto"):
         BatchFiles(files.store).job("b", 0)
 
 
@@ -106,12 +106,12 @@ def test_a_batch_of_a_newer_impasto_waits_instead_of_failing(
 ) -> None:
     files.write(spec(1, 1), inputs("c", 1), inputs("s", 1))
     changed(files, **fields)
-    with pytest.raises(Transient, match="another version of Impasto"):
+    with pytest.raises(UnknownVersion, match="another version of Impasto"):
         files.job("b", 0)
 
 
 def test_a_damaged_batch_is_named_and_won_t_pass(files: BatchFiles) -> None:
     files.write(spec(1, 1), inputs("c", 1), inputs("s", 1))
     files.store.put(layout.spec_key("b"), b"{", content_type="application/json")
-    with pytest.raises(StoreRefused, match=r"batches/b/batch.json .* is damaged"):
+    with pytest.raises(Damaged, match=r"batches/b/batch.json .* is damaged"):
         files.job("b", 0)
