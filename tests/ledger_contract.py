@@ -224,6 +224,51 @@ class LedgerContract:
         clock.pass_seconds(10)
         assert ledger.advance("b", min_window=1) == list(range(8))
 
+    def test_batches_of_one_priority_that_have_pairs_waiting_share_the_window(self, ledger: Ledger) -> None:
+        for batch, priority in (("a", 5), ("b", 5), ("c", 5), ("urgent", 0)):
+            ledger.open(BatchOpening(batch, 100, "n", priority))
+        assert len(ledger.advance("a", min_window=8)) == 8
+        assert len(ledger.advance("b", min_window=8)) == 4
+        assert len(ledger.advance("c", min_window=8)) == 3
+        assert len(ledger.advance("urgent", min_window=8)) == 8
+        run(ledger, "a", *range(5))
+        assert ledger.advance("a", min_window=8) == []
+        run(ledger, "a", 5)
+        assert ledger.advance("a", min_window=8) == [8]
+
+    def test_each_batch_has_a_pair_on_its_way_however_many_share(self, ledger: Ledger) -> None:
+        for n in range(30):
+            ledger.open(BatchOpening(f"b{n}", 2, "n"))
+            assert ledger.advance(f"b{n}", min_window=4)[:1] == [0]
+
+    def test_a_batch_that_can_use_no_share_leaves_it_to_the_others(self, ledger: Ledger) -> None:
+        def share() -> int:
+            ledger.advance("a", min_window=8)
+            return ledger.status("a").due
+
+        ledger.open(BatchOpening("a", 100, "n"))
+        opened(ledger, 100, batch="paused", window=8)
+        opened(ledger, 100, batch="cancelled", window=8)
+        opened(ledger, 2, batch="small", window=8)
+        opened(ledger, 100, batch="other", window=8)
+        assert share() == 2
+        ledger.control("paused", Control.PAUSE)
+        ledger.control("cancelled", Control.CANCEL)
+        assert share() == 4
+        ledger.set_priority("other", 2)
+        assert share() == 8
+
+    def test_a_batch_that_is_stuck_in_its_backoffs_leaves_its_share_to_the_others(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.open(BatchOpening("stuck", 100, "n"))
+        for _ in range(80):
+            for pair in ledger.advance("stuck", min_window=4):
+                take(ledger, "stuck", pair)
+                postpone(ledger, "stuck", pair, delay=300)
+        ledger.open(BatchOpening("a", 100, "n"))
+        assert len(ledger.advance("a", min_window=4)) == 4
+
     def test_the_last_pairs_of_a_batch_become_due_once(self, ledger: Ledger) -> None:
         opened(ledger, 3, window=2)
         assert ledger.advance("b", min_window=9) == [2]
@@ -529,6 +574,77 @@ class LedgerContract:
         clock.pass_seconds(-3600)
         assert sweep(ledger, every=5).ran
 
+    def test_leases_that_ran_out_while_nobody_swept_are_left_for_their_workers_to_renew(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        def turns(count: int) -> list[tuple[str, int]]:
+            published = []
+            for _ in range(count):
+                swept = sweep(ledger, every=5)
+                assert swept.ran
+                published += swept.publish
+                clock.pass_seconds(5)
+            return published
+
+        opened(ledger, 2)
+        turns(4)
+        for pair, worker in enumerate(("alive", "dead")):
+            take(ledger, "b", pair, worker)
+        clock.pass_seconds(60)
+        assert turns(1) == []
+        assert renew(ledger, "b", 0, "alive") is RenewAnswer.HELD
+        assert turns(2) == []
+        assert turns(1) == [("b", 1)]
+        assert renew(ledger, "b", 0, "alive") is RenewAnswer.HELD
+        assert [e.pair for e in ledger.events("b") if e.type is EventType.PAIR_EXPIRED] == [1]
+
+    def test_a_sweep_that_people_wait_for_is_no_silence(self, ledger: Ledger, clock: Clock) -> None:
+        opened(ledger, 1)
+        for _ in range(4):
+            sweep(ledger, every=5)
+            clock.pass_seconds(5)
+        take(ledger, "b", 0, ttl=1)
+        ledger.set_priority("b", 2)
+        clock.pass_seconds(2)
+        assert sweep(ledger, every=5).publish == (("b", 0),)
+
+    def test_leases_and_backoffs_from_before_the_clock_was_set_back_are_drawn_back(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        def swept() -> tuple[tuple[str, int], ...]:
+            return ledger.sweep(
+                every_seconds=0,
+                republish_seconds=600,
+                broker_is_empty=False,
+                max_deaths=3,
+                min_window=4,
+                lease_seconds=30,
+                delay_seconds=60,
+            ).publish
+
+        opened(ledger, 3)
+        take(ledger, "b", 0)
+        take(ledger, "b", 1)
+        postpone(ledger, "b", 1, delay=60)
+        clock.pass_seconds(-3600)
+        assert swept() == ()
+        clock.pass_seconds(30)
+        assert swept() == (("b", 0),)
+        clock.pass_seconds(30)
+        assert swept() == (("b", 1),)
+
+    def test_what_did_not_go_out_is_published_by_the_next_sweep(self, ledger: Ledger) -> None:
+        opened(ledger, 4)
+        take(ledger, "b", 0)
+        take(ledger, "b", 1)
+        postpone(ledger, "b", 1, delay=60)
+        assert sweep(ledger).publish == ()
+        ledger.unpublished("b", [0, 1, 2, 9])
+        ledger.unpublished("nowhere", [0])
+        ledger.unpublished("b", [])
+        assert sweep(ledger).publish == (("b", 2),)
+        assert sweep(ledger).publish == ()
+
     def test_a_dead_workers_pair_is_published_again(self, ledger: Ledger, clock: Clock) -> None:
         opened(ledger)
         take(ledger, "b", 0)
@@ -631,14 +747,26 @@ class LedgerContract:
         self, ledger: Ledger, clock: Clock
     ) -> None:
         for n in range(70):
-            opened(ledger, 10, window=0, batch=f"b{n}")
+            opened(ledger, 10, window=700, batch=f"b{n}")
+        clock.pass_seconds(700)
         found = []
         for _ in range(4):
             clock.pass_seconds(1)
-            swept = sweep(ledger, window=10)
+            swept = sweep(ledger)
             assert len(swept.publish) <= 256
             found += swept.publish
         assert len(set(found)) == len(found) == 700
+
+    def test_a_dead_workers_pair_is_found_by_the_next_sweep_among_hundreds_of_batches(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        for n in range(400):
+            opened(ledger, 1, batch=f"b{n}")
+        take(ledger, "b399", 0)
+        for n in range(200):
+            ledger.control(f"b{n}", Control.PAUSE)
+        clock.pass_seconds(31)
+        assert sweep(ledger).publish == (("b399", 0),)
 
     def test_a_finished_batch_is_named_until_its_report_is_written(
         self, ledger: Ledger, clock: Clock
@@ -654,6 +782,23 @@ class LedgerContract:
             ledger.reported("b", ledger.status("b").finished_ms)
         clock.pass_seconds(30)
         assert sweep(ledger).unreported == ()
+
+    def test_an_old_report_that_comes_after_the_new_one_is_written_over_again(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        opened(ledger, 1)
+        take(ledger, "b", 0)
+        fail(ledger, "b", 0)
+        old = ledger.status("b").finished_ms
+        clock.pass_seconds(1)
+        ledger.retry("b")
+        ledger.reported("b", old)
+        ledger.advance("b", min_window=1)
+        run(ledger, "b", 0)
+        ledger.reported("b", ledger.status("b").finished_ms)
+        assert sweep(ledger).unreported == ()
+        ledger.reported("b", old)
+        assert sweep(ledger).unreported == ("b",)
 
     # failed → waiting
 

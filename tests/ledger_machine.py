@@ -185,6 +185,8 @@ class LedgerMachine(RuleBasedStateMachine):
             broker_is_empty=empty,
             max_deaths=2,
             min_window=window,
+            lease_seconds=100.0,
+            delay_seconds=40.0,
         )
         for batch, pair in swept.failed:
             self.count(batch, pair, self.failed)
@@ -203,7 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if before.state.is_final:
             assert after == before
 
-    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0, 50.0]))
+    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0, 50.0, -400.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.pass_seconds(seconds)
 
@@ -252,6 +254,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.leases = [lease for lease in self.leases if lease.batch != batch]
 
     @precondition(lambda self: self.batches)
+    @rule(data=st.data(), pairs=st.lists(PAIRS, max_size=3))
+    def unpublished(self, data: st.DataObject, pairs: list[int]) -> None:
+        batch = self.a_batch(data)
+        before = self.ask("status", batch)
+        self.ask("unpublished", batch, pairs)
+        assert self.ask("status", batch) == before
+
+    @precondition(lambda self: self.batches)
     @rule(data=st.data(), late=st.booleans())
     def report(self, data: st.DataObject, late: bool) -> None:
         batch = self.a_batch(data)
@@ -293,9 +303,14 @@ class LedgerMachine(RuleBasedStateMachine):
             if all(self.ask("status", batch).is_over for batch in self.batches):
                 break
             self.clock.pass_seconds(700)
-            swept = self.sweep_once(5.0, False, 2)
-            assert swept.ran
-            for n, (batch, pair) in enumerate(swept.publish):
+            published = []
+            # After such a silence three turns leave leases alone.
+            for _ in range(4):
+                swept = self.sweep_once(5.0, False, 2)
+                assert swept.ran
+                published += swept.publish
+                self.clock.pass_seconds(5)
+            for n, (batch, pair) in enumerate(published):
                 ask = {"worker": "last", "lease_id": f"last{self.clock()}-{n}", "ttl_seconds": 10.0}
                 assert isinstance(self.ask("lease", batch, pair, **ask), Lease)
                 if self.ask("finish", batch, pair, lease_id=ask["lease_id"], busy_seconds=1.0).counted:

@@ -216,7 +216,7 @@ def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisSer
             "batches",
             "unreported",
             "over",
-            "sweep_turn",
+            "sweep",
             "batch:whole:meta",
             "batch:whole:done",
             "batch:whole:events",
@@ -226,7 +226,7 @@ def test_nothing_is_kept_of_settled_pairs_but_bits_and_failures(valkey: RedisSer
         assert client.strlen(f"{{{namespace}}}:batch:whole:done") == 4
         for batch in ("whole", "cancelled"):
             ledger.forget(batch)
-        assert kept_keys() == {"sweep_turn"}
+        assert kept_keys() == {"sweep"}
 
 
 def test_more_failed_pairs_than_one_command_moves_are_all_retried(

@@ -62,6 +62,8 @@ class Sweeper:
             broker_is_empty=waiting == 0,
             max_deaths=self._deployment.max_deaths,
             min_window=self._deployment.window,
+            lease_seconds=self._deployment.lease_seconds,
+            delay_seconds=self._deployment.retry_max_seconds,
             retention_seconds=None if days is None else days * 24 * 3600,
         )
         for trouble in found.troubles:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from impasto.shared.errors import BadSettings, NothingToSubmit
+from impasto.shared.ledger.policy import LONGEST_AHEAD_SECONDS
 
 
 class BatchState(StrEnum):
@@ -298,10 +299,14 @@ class Ledger(Protocol):
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         """waiting → due: pairs to publish now, as many as the window has room for.
 
-        The window is `min_window` or four times the number of living workers, whichever is larger; up to 64
-        postponed pairs take no room in it, so that a few bad ones do not stall the rest. Empty for a
-        batch that is unknown, paused or cancelled.
+        `min_window` or four times the number of living workers, whichever is larger, is shared by the batches
+        of one priority that have pairs waiting; each gets one at least. Up to 64 postponed pairs take no
+        room, so that a few bad ones do not stall the rest. Empty for a batch that is unknown, paused or
+        cancelled.
         """
+
+    def unpublished(self, batch: str, pairs: Sequence[int]) -> None:
+        """These due pairs did not go out: the next sweep publishes them. Others are passed over."""
 
     def lease(
         self,
@@ -358,6 +363,8 @@ class Ledger(Protocol):
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        lease_seconds: float = LONGEST_AHEAD_SECONDS,
+        delay_seconds: float = LONGEST_AHEAD_SECONDS,
         retention_seconds: float | None = None,
     ) -> SweepResult:
         """running → due or failed for leases that ran out; due again what nobody took; windows topped up.
@@ -365,8 +372,12 @@ class Ledger(Protocol):
         At most one sweep in `every_seconds` over all callers. A due pair is published again
         `republish_seconds` after it was last published, or after 5 seconds when the broker holds no message.
         A postponed pair is published once its time has come. `max_deaths` leases that ran out fail a pair.
-        One sweep does bounded work; the batches take turns. `unreported` names a batch again every half
-        minute until `reported` is called. A batch that has been over for `retention_seconds` is forgotten.
+        Where no sweep has run for a while, the server was away or everything slept: leases that ran out are
+        left alone for three more turns, in which living workers renew theirs. A lease that ends later than
+        `lease_seconds` from now and a backoff later than `delay_seconds` are from before the clock was set
+        back, and are drawn back to that. One sweep does bounded work; the batches take turns. `unreported`
+        names a batch again every half minute until `reported` is called. A batch that has been over for
+        `retention_seconds` is forgotten.
         """
 
     def control(self, batch: str, action: Control) -> BatchStatus:
@@ -401,7 +412,8 @@ class Ledger(Protocol):
     def reported(self, batch: str, finished_ms: int | None) -> None:
         """The report of the batch that finished then is in the store.
 
-        Nothing when the batch was retried since: its next end has a report of its own.
+        Where the batch was retried and is over again, its report is missing once more, even if it was
+        written: this one may have come later.
         """
 
     def status(self, batch: str) -> BatchStatus:

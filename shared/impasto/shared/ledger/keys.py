@@ -24,7 +24,7 @@ BATCH_KEYS: Final = (
 )
 """A batch's own keys; `scripts/_batch.lua` says what each holds."""
 
-SHARED_KEYS: Final = ("active", "unreported", "over", "workers", "wanted", "outbox")
+SHARED_KEYS: Final = ("active", "unreported", "over", "workers", "wanted", "outbox", "ready")
 """Keys of the whole ledger that every script on a batch takes after the batch's own."""
 
 

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ from impasto.shared.ledger.policy import (
     DEAD_LETTER_CHARACTERS,
     DEAD_LETTERS,
     EMPTY_BROKER_SECONDS,
+    ENDS_A_SWEEP,
+    LONGEST_AHEAD_SECONDS,
     PAIRS_A_RETRY,
     PAIRS_A_SWEEP,
     POSTPONED_OUTSIDE_WINDOW,
@@ -87,6 +89,10 @@ class _Batch:
     def settled(self) -> int:
         return len(self.done) + len(self.failures) + self.cancelled
 
+    @property
+    def has_waiting(self) -> bool:
+        return self.cursor < self.opening.total or bool(self.again)
+
     def is_settled(self, pair: int) -> bool:
         return pair in self.done or pair in self.failures
 
@@ -103,7 +109,8 @@ class MemoryLedger:
         self._unreported: dict[str, int] = {}
         self._reporters: dict[str, tuple[str, int]] = {}
         self._letters: dict[tuple[str, str], int] = {}
-        self._swept_until_ms = 0
+        self._ready: dict[str, int] = {}
+        self._swept_until_ms = self._last_sweep_ms = self._sweeping_since_ms = 0
         self._event_count = 0
 
     def ping(self) -> None:
@@ -141,6 +148,12 @@ class MemoryLedger:
             if found is None or found.state is not BatchState.ACTIVE:
                 return []
             return self._advance(found, min_window, most=found.opening.total)
+
+    def unpublished(self, batch: str, pairs: Sequence[int]) -> None:
+        with self._changed:
+            if (found := self._batches.get(batch)) is not None:
+                published = found.due.keys() - found.backoff.keys()
+                found.due.update((pair, 0) for pair in pairs if pair in published)
 
     def lease(
         self,
@@ -261,6 +274,8 @@ class MemoryLedger:
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        lease_seconds: float = LONGEST_AHEAD_SECONDS,
+        delay_seconds: float = LONGEST_AHEAD_SECONDS,
         retention_seconds: float | None = None,
     ) -> SweepResult:
         with self._changed:
@@ -268,6 +283,10 @@ class MemoryLedger:
             if now < self._swept_until_ms <= now + _ms(every_seconds):
                 return SweepResult(ran=False)
             self._swept_until_ms = now + _ms(every_seconds)
+            if now - self._last_sweep_ms > 3 * _ms(every_seconds) or self._last_sweep_ms > now:
+                self._sweeping_since_ms = now
+            self._last_sweep_ms = now
+            expiring = now - self._sweeping_since_ms >= 3 * _ms(every_seconds)
             stale_seconds = (
                 min(republish_seconds, EMPTY_BROKER_SECONDS) if broker_is_empty else republish_seconds
             )
@@ -278,10 +297,13 @@ class MemoryLedger:
                 most = PAIRS_A_SWEEP - len(publish) - len(failed)
                 if most <= 0:
                     break
-                due, dead = self._sweep(batch, _ms(stale_seconds), max_deaths, min_window, most)
+                self._draw_back(batch, now + _ms(lease_seconds), now + _ms(delay_seconds))
+                due, dead = self._sweep(
+                    batch, _ms(stale_seconds), max_deaths, min_window, most, expiring=expiring
+                )
                 publish += [(batch.opening.batch, pair) for pair in due]
                 failed += [(batch.opening.batch, pair) for pair in dead]
-            unreported = sorted((at, b) for b, at in self._unreported.items() if at <= now)[:BATCHES_A_SWEEP]
+            unreported = sorted((at, b) for b, at in self._unreported.items() if at <= now)[:ENDS_A_SWEEP]
             for _, name in unreported:
                 self._unreported[name] = now + _ms(REPORT_AGAIN_SECONDS)
             forgotten = self._forget_outlived(retention_seconds) if retention_seconds is not None else []
@@ -303,12 +325,14 @@ class MemoryLedger:
                     for pair in counts.keys() - found.runs.keys():
                         del counts[pair]
                 found.suspects &= found.runs.keys()
+                self._ready.pop(batch, None)
                 self._tell(
                     found, EventType.BATCH_CANCELLED, cancelled=found.cancelled, running=len(found.runs)
                 )
                 self._close_if_over(found)
             elif action is Control.PAUSE and found.state is BatchState.ACTIVE:
                 found.state = BatchState.PAUSED
+                self._ready.pop(batch, None)
                 self._tell(found, EventType.BATCH_PAUSED)
             elif action is Control.RESUME and found.state is BatchState.PAUSED:
                 found.state = BatchState.ACTIVE
@@ -335,6 +359,8 @@ class MemoryLedger:
             found = self._find(batch)
             if not found.state.is_final and found.priority != priority:
                 found.priority = priority
+                if batch in self._ready:
+                    self._ready[batch] = priority
                 self._publish_again(found)
                 self._tell(found, EventType.BATCH_PRIORITISED, priority=priority)
             self._swept_until_ms = 0
@@ -368,9 +394,13 @@ class MemoryLedger:
     def reported(self, batch: str, finished_ms: int | None) -> None:
         with self._changed:
             found = self._batches.get(batch)
-            if found is not None and finished_ms is not None and found.finished_ms == finished_ms:
+            if found is None or found.finished_ms is None:
+                return
+            if found.finished_ms == finished_ms:
                 self._unreported.pop(batch, None)
                 self._reporters.pop(batch, None)
+            else:
+                self._unreported.setdefault(batch, self._clock())
 
     def status(self, batch: str) -> BatchStatus:
         with self._changed:
@@ -509,11 +539,19 @@ class MemoryLedger:
             for name, found in self._batches.items()
             if found.finished_ms is not None and found.finished_ms <= until_ms
         )
-        return [name for _, name in over[:BATCHES_A_SWEEP] if self.forget(name)]
+        return [name for _, name in over[:ENDS_A_SWEEP] if self.forget(name)]
 
     def _advance(self, batch: _Batch, min_window: int, *, most: int) -> list[int]:
-        postponed = min(len(batch.backoff), POSTPONED_OUTSIDE_WINDOW)
-        room = max(min_window, 4 * len(self.workers())) - (len(batch.due) - postponed) - len(batch.runs)
+        name = batch.opening.batch
+        if not batch.has_waiting:
+            self._ready.pop(name, None)
+            return []
+        self._ready[name] = batch.priority
+        sharers = sum(priority == batch.priority for priority in self._ready.values())
+        window = -(-max(min_window, 4 * len(self.workers())) // sharers)
+        in_backoff = len(batch.backoff)
+        postponed = min(in_backoff, POSTPONED_OUTSIDE_WINDOW)
+        room = window - (len(batch.due) - postponed) - len(batch.runs)
         pairs = sorted(batch.again)[: max(0, min(room, most))]
         for pair in pairs:
             batch.again.remove(pair)
@@ -523,12 +561,28 @@ class MemoryLedger:
                 batch.due[batch.cursor] = self._clock()
                 pairs.append(batch.cursor)
             batch.cursor += 1
+        if (in_backoff > postponed and room <= 0) or not batch.has_waiting:
+            del self._ready[name]
         if pairs:
             self._tell(batch, EventType.BATCH_ADVANCED, pairs=len(pairs), cursor=batch.cursor)
         return pairs
 
+    def _draw_back(self, batch: _Batch, latest_lease_ms: int, latest_start_ms: int) -> None:
+        """What lies further ahead than it could have been set."""
+        for run in batch.runs.values():
+            run.expires_ms = min(run.expires_ms, latest_lease_ms)
+        for times in (batch.backoff, batch.due):
+            times.update((pair, min(at_ms, latest_start_ms)) for pair, at_ms in list(times.items()))
+
     def _sweep(
-        self, batch: _Batch, stale_ms: int, max_deaths: int, min_window: int, most: int
+        self,
+        batch: _Batch,
+        stale_ms: int,
+        max_deaths: int,
+        min_window: int,
+        most: int,
+        *,
+        expiring: bool,
     ) -> tuple[list[int], list[int]]:
         now = batch.swept_ms = self._clock()
         publish: list[int] = []
@@ -544,7 +598,8 @@ class MemoryLedger:
             if batch.state is BatchState.ACTIVE:
                 publish.append(pair)
 
-        for pair in first({pair: run.expires_ms for pair, run in batch.runs.items()}, now, most):
+        leases = {pair: run.expires_ms for pair, run in batch.runs.items()} if expiring else {}
+        for pair in first(leases, now, most):
             counted = self._expire(batch, pair)
             if batch.state is BatchState.CANCELLED:
                 batch.cancelled += 1
@@ -611,6 +666,7 @@ class MemoryLedger:
         if batch.state is not BatchState.CANCELLED:
             batch.state = BatchState.FAILED if batch.failures else BatchState.DONE
         batch.finished_ms = self._clock()
+        self._ready.pop(batch.opening.batch, None)
         self._unreported[batch.opening.batch] = batch.finished_ms
         self._tell(
             batch,

@@ -12,7 +12,13 @@ REPORT_AGAIN_SECONDS: Final = 30.0
 EMPTY_BROKER_SECONDS: Final = 5.0
 """After which a due pair is published again when the broker holds no message at all."""
 
-BATCHES_A_SWEEP: Final = 64
+LONGEST_AHEAD_SECONDS: Final = 24 * 3600.0
+"""How far a lease's or a backoff's end may lie ahead, for a sweep that is not told."""
+
+BATCHES_A_SWEEP: Final = 512
+ENDS_A_SWEEP: Final = 64
+"""Batches that one sweep names for their report, and that it forgets."""
+
 PAIRS_A_SWEEP: Final = 256
 PAIRS_A_RETRY: Final = 1_000
 POSTPONED_OUTSIDE_WINDOW: Final = 64

@@ -6,7 +6,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import redis
@@ -38,7 +38,9 @@ from impasto.shared.ledger.policy import (
     DEAD_LETTER_CHARACTERS,
     DEAD_LETTERS,
     EMPTY_BROKER_SECONDS,
+    ENDS_A_SWEEP,
     EVENTS_SECONDS,
+    LONGEST_AHEAD_SECONDS,
     PAIRS_A_RETRY,
     PAIRS_A_SWEEP,
     REPORT_AGAIN_SECONDS,
@@ -133,6 +135,10 @@ class RedisLedger:
     def advance(self, batch: str, *, min_window: int) -> list[int]:
         return [int(pair) for pair in self._on("advance", batch, self._now(), min_window)]
 
+    def unpublished(self, batch: str, pairs: Sequence[int]) -> None:
+        if pairs:
+            self._on("unpublished", batch, *pairs)
+
     def lease(
         self,
         batch: str,
@@ -193,12 +199,15 @@ class RedisLedger:
         broker_is_empty: bool,
         max_deaths: int,
         min_window: int,
+        lease_seconds: float = LONGEST_AHEAD_SECONDS,
+        delay_seconds: float = LONGEST_AHEAD_SECONDS,
         retention_seconds: float | None = None,
     ) -> SweepResult:
-        turn_keys = [self._keys.shared("sweep_turn"), self._keys.shared("active")]
-        batches = self._run("sweep_turn", turn_keys, self._now(), _ms(every_seconds), BATCHES_A_SWEEP)
-        if batches is None:
+        turn_keys = [self._keys.shared("sweep"), self._keys.shared("active")]
+        turn = self._run("sweep_turn", turn_keys, self._now(), _ms(every_seconds), BATCHES_A_SWEEP)
+        if turn is None:
             return SweepResult(ran=False)
+        expiring, batches = turn
         stale_seconds = min(republish_seconds, EMPTY_BROKER_SECONDS) if broker_is_empty else republish_seconds
         failure = json.dumps(poison(max_deaths))
         publish: list[tuple[str, int]] = []
@@ -210,7 +219,17 @@ class RedisLedger:
                 break
             try:
                 due, dead = self._on(
-                    "sweep", batch, self._now(), _ms(stale_seconds), max_deaths, min_window, most, failure
+                    "sweep",
+                    batch,
+                    self._now(),
+                    _ms(stale_seconds),
+                    max_deaths,
+                    min_window,
+                    most,
+                    failure,
+                    expiring,
+                    _ms(lease_seconds),
+                    _ms(delay_seconds),
                 )
             except LedgerUnavailable as error:
                 # What the other batches' scripts name counts as published: it must not be lost with this one.
@@ -225,7 +244,7 @@ class RedisLedger:
             [self._keys.shared("unreported")],
             self._now(),
             _ms(REPORT_AGAIN_SECONDS),
-            BATCHES_A_SWEEP,
+            ENDS_A_SWEEP,
         )
         forgotten = self._forget_outlived(retention_seconds) if retention_seconds is not None else []
         return SweepResult(
@@ -235,11 +254,11 @@ class RedisLedger:
     def _sweep_soon(self) -> None:
         """What a sweep must publish, people wait for: the next heart that asks gets its turn."""
         with translated(self._client):
-            self._client.delete(self._keys.shared("sweep_turn"))
+            self._client.hdel(self._keys.shared("sweep"), "until")
 
     def _forget_outlived(self, keep_seconds: float) -> list[str]:
         outlived = self._run(
-            "outlived", [self._keys.shared("over")], self._now(), _ms(keep_seconds), BATCHES_A_SWEEP
+            "outlived", [self._keys.shared("over")], self._now(), _ms(keep_seconds), ENDS_A_SWEEP
         )
         return [batch for batch in outlived if self.forget(batch)]
 
@@ -278,7 +297,8 @@ class RedisLedger:
         return bool(self._on("reporting", batch, self._now(), batch, reporter, _ms(ttl_seconds)))
 
     def reported(self, batch: str, finished_ms: int | None) -> None:
-        self._on("reported", batch, batch, EVENTS_SECONDS, "" if finished_ms is None else finished_ms)
+        finished = "" if finished_ms is None else finished_ms
+        self._on("reported", batch, self._now(), batch, EVENTS_SECONDS, finished)
 
     def status(self, batch: str) -> BatchStatus:
         return answers.status(batch, self._on("status", batch, self._now()))

@@ -2,12 +2,22 @@
 
 -- Make pairs due while the window has room, at most `most` of them; returns them.
 local function advance(batch, now, min_window, most)
+  if batch.cursor >= batch.total and redis.call('EXISTS', K.again) == 0 then
+    redis.call('ZREM', K.ready, batch.id)
+    return {}
+  end
+  local priority = redis.call('HGET', K.meta, 'priority')
+  redis.call('ZADD', K.ready, priority, batch.id)
   local living = redis.call('ZCOUNT', K.workers, '(' .. now, '+inf')
-  -- A worker computes one pair, fetches the next and puts the last; a fourth waits for whoever is ready.
-  local window = math.max(min_window, 4 * living)
+  -- A worker computes one pair, fetches the next and puts the last; a fourth waits for whoever is ready. Batches
+  -- of one priority share that: the queue gives back what it was given in the same order, so were each to fill a
+  -- window by itself, they would take turns of a window's length.
+  local sharers = redis.call('ZCOUNT', K.ready, priority, priority)
+  local window = math.ceil(math.max(min_window, 4 * living) / sharers)
   -- A pair that waits out its backoff takes no room, or a handful of bad ones would stall the batch; up to a
   -- bound, so that a fault which strikes every pair does not walk through them all.
-  local postponed = math.min(redis.call('ZCARD', K.backoff), 64)
+  local in_backoff = redis.call('ZCARD', K.backoff)
+  local postponed = math.min(in_backoff, 64)
   local room = window - (redis.call('ZCARD', K.due) - postponed) - redis.call('ZCARD', K.leases)
   local pairs_due = {}
   -- Pairs that people want again come before those whose turn has never been.
@@ -33,6 +43,11 @@ local function advance(batch, now, min_window, most)
   if cursor > batch.cursor then
     redis.call('HSET', K.meta, 'cursor', cursor)
     batch.cursor = cursor
+  end
+  -- A batch that is stuck in its backoffs leaves its share to the others.
+  local stuck = in_backoff > postponed and room <= 0
+  if stuck or cursor >= batch.total and redis.call('EXISTS', K.again) == 0 then
+    redis.call('ZREM', K.ready, batch.id)
   end
   if #pairs_due > 0 then
     event(now, 'batch.advanced', '', string.format('{"pairs":%d,"cursor":%d}', #pairs_due, cursor))

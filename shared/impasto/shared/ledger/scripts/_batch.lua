@@ -24,6 +24,7 @@
 --   workers   zset    worker -> until when it counts as living; ms
 --   wanted    hash    type of event that webhooks want -> how many of them found no room in the outbox
 --   outbox    stream  batch, type, pair, at_ms, data; events for webhooks that the courier has not taken yet
+--   ready     zset    batch -> its priority; batches that have more pairs than their window had room for
 --
 -- Only unsettled pairs at or below the cursor have entries in again, due, leases, attempts and the like; of a
 -- settled pair a bit or a failure stays. A pair of a cancelled batch that is not done, failed or leased is
@@ -32,7 +33,7 @@
 local K = {}
 for i, name in ipairs({
   'meta', 'again', 'due', 'backoff', 'leases', 'holders', 'runners', 'progress', 'attempts', 'deaths', 'beside',
-  'suspects', 'done', 'failures', 'events', 'active', 'unreported', 'over', 'workers', 'wanted', 'outbox',
+  'suspects', 'done', 'failures', 'events', 'active', 'unreported', 'over', 'workers', 'wanted', 'outbox', 'ready',
 }) do
   K[name] = KEYS[i]
 end

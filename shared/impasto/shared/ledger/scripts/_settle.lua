@@ -19,6 +19,7 @@ local function close_if_over(batch, now)
   end
   redis.call('HSET', K.meta, 'state', batch.state, 'finished_ms', now)
   redis.call('ZREM', K.active, batch.id)
+  redis.call('ZREM', K.ready, batch.id)
   redis.call('ZADD', K.unreported, now, batch.id)
   redis.call('ZADD', K.over, now, batch.id)
   event(now, 'batch.finished', '', string.format('{"state":"%s","done":%d,"failed":%d,"cancelled":%d}',

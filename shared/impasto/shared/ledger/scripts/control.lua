@@ -20,7 +20,8 @@ elseif action == 'cancel' and (batch.state == 'active' or batch.state == 'paused
   batch.state = 'cancelled'
   batch.cancelled = idle
   redis.call('HSET', K.meta, 'state', 'cancelled', 'cancelled', idle)
-  redis.call('DEL', K.again, K.due, K.backoff)
+  redis.call('UNLINK', K.again, K.due, K.backoff)
+  redis.call('ZREM', K.ready, batch.id)
   for _, counts in ipairs({K.attempts, K.deaths}) do
     for _, pair in ipairs(redis.call('HKEYS', counts)) do
       if not redis.call('ZSCORE', K.leases, pair) then
@@ -37,6 +38,7 @@ elseif action == 'cancel' and (batch.state == 'active' or batch.state == 'paused
   close_if_over(batch, now)
 elseif action == 'pause' and batch.state == 'active' then
   redis.call('HSET', K.meta, 'state', 'paused')
+  redis.call('ZREM', K.ready, batch.id)
   event(now, 'batch.paused', '', '{}')
 elseif action == 'resume' and batch.state == 'paused' then
   redis.call('HSET', K.meta, 'state', 'active')

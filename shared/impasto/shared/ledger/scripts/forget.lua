@@ -7,7 +7,7 @@
 -- answer  1; 0 when the batch is not over, and nothing changes
 -- again   there is nothing left: 1
 
-local id, batches, token = ARGV[1], KEYS[22], KEYS[23]
+local id, batches, token = ARGV[1], KEYS[23], KEYS[24]
 if redis.call('EXISTS', K.meta) == 1 and not redis.call('HGET', K.meta, 'finished_ms') then
   return 0
 end

@@ -9,7 +9,7 @@
 
 local now = clock(ARGV[1])
 local id, opening = ARGV[2], ARGV[6]
-local batches, token = KEYS[22], KEYS[23]
+local batches, token = KEYS[23], KEYS[24]
 
 if token then
   local earlier = redis.call('GET', token)

@@ -17,6 +17,7 @@ end
 local open = batch.state == 'active' or batch.state == 'paused'
 if open and redis.call('HGET', K.meta, 'priority') ~= priority then
   redis.call('HSET', K.meta, 'priority', priority)
+  redis.call('ZADD', K.ready, 'XX', priority, batch.id)
   publish_again(batch)
   event(now, 'batch.prioritised', '', string.format('{"priority":%s}', priority))
 end
