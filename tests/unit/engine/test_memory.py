@@ -14,6 +14,7 @@ from impasto.shared.errors import OutOfDeviceMemory
 from impasto.worker.engine import Network, StyleSettings, stylize
 from impasto.worker.engine.device import device_memory
 from impasto.worker.engine.evaluator import Evaluator
+from impasto.worker.engine.lbfgs import Lbfgs
 from impasto.worker.engine.memory import (
     LEAST_HISTORY,
     MemoryPlan,
@@ -135,3 +136,32 @@ def test_what_filled_the_memory_is_given_up_before_smaller_tiles_are_built(trunk
 
     Evaluator(build, trunk, (1000, 700), MemoryPlan(None, 5))(torch.zeros(1))
     assert alive == [False, False]
+
+
+def test_memory_that_an_evaluations_copies_lack_is_the_devices_and_has_smaller_tiles_tried(
+    trunk: Trunk,
+) -> None:
+    def build(tile_px: int | None) -> Callable[[torch.Tensor], Evaluation]:
+        def evaluate(picture: torch.Tensor) -> Evaluation:
+            if tile_px is None:
+                raise torch.OutOfMemoryError("full")
+            nothing = torch.zeros(1)
+            return Evaluation(Terms(nothing, nothing, nothing), picture)
+
+        return evaluate
+
+    evaluator = Evaluator(build, trunk, (1000, 700), MemoryPlan(None, 5))
+    evaluator(torch.zeros(1))
+    assert any("496 px" in note for note in evaluator.notes)
+
+
+def test_memory_that_the_optimiser_lacks_is_the_devices(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(Lbfgs, "take", full)
+    settings = StyleSettings.preset("tutorial", size_px=32, steps=3)
+    with pytest.raises(OutOfDeviceMemory, match="size_px"):
+        stylize(painted(40, 32, seed=1), painted(32, 32, seed=2), settings, network)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.shared.errors import OutOfDeviceMemory
+from impasto.worker.engine.device import device_memory
 from impasto.worker.engine.memory import MemoryPlan, smaller_tile_px
 from impasto.worker.engine.network import Trunk
 from impasto.worker.engine.terms import Evaluation
@@ -38,7 +39,9 @@ class Evaluator:
     def __call__(self, picture: Tensor) -> Evaluation:
         # Built anew only after the error is gone, since its frames hold what filled the memory.
         try:
-            return self._built()(picture)
+            # Around a recorded evaluation copies are made that it knows nothing of.
+            with device_memory(picture.device):
+                return self._built()(picture)
         except OutOfDeviceMemory as error:
             self._choose_smaller(error)
         return self._built()(picture)

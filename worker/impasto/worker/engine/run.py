@@ -63,9 +63,11 @@ class Run:
             objective, optimiser = self._prepared(scale)
         ready = time.perf_counter()
         self.timings["targets"] += ready - began
-        solution = minimise(
-            optimiser, objective, steps=scale.steps, observe=self._observer(scale), stage=stage
-        )
+        # The objective tries smaller tiles by itself; what the optimiser holds can't be made smaller.
+        with device_memory(self.network.device):
+            solution = minimise(
+                optimiser, objective, steps=scale.steps, observe=self._observer(scale), stage=stage
+            )
         stage.snapshot = None
         self.timings["optimise"] += time.perf_counter() - ready
         self.notes |= dict.fromkeys(objective.notes)
