@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,12 @@ from audit import audit
 from faulty_proxy import Fault, FaultyProxy
 from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
-from impasto.shared.ledger import BatchState
+from impasto.shared.ledger import BatchState, EventType
 from impasto.shared.settings import StyleSettings
 from s3_server import S3Server
 from servers import RedisServer, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png, s3_stage
-from workers import eventually
+from workers import EAGER, eventually
 
 MINUTE = QUICK.model_copy(update={"size_px": 64, "steps": 250})
 """A few seconds: long enough to be struck, short enough to be made twice."""
@@ -79,6 +80,28 @@ def test_a_server_that_is_killed_and_comes_back_from_its_file_loses_nothing(
             eventually(lambda: stage.is_over(batch), seconds=90, what="the batch")
             assert worker.alive
         assert stage.ledger.status(batch).state is BatchState.DONE
+        audit(stage, batch)
+        stage.close()
+
+
+def test_a_server_that_is_away_for_longer_than_a_lease_takes_no_pair_from_a_living_worker(
+    namespace: str, tmp_path: Path
+) -> None:
+    kept = {"appendfsync": "always"}
+    with RedisServer(valkey_binary(), tmp_path / "valkey", kept) as server, ExitStack() as workers:
+        stage = folder_stage(server.url, namespace, tmp_path)
+        batch = submit(stage, 4)
+        for name in ("first", "second"):
+            worker = stage.noop_worker(tmp_path / f"{name}.log", seconds=6, steps=30)
+            workers.enter_context(worker).ready()
+        eventually(lambda: stage.ledger.status(batch).running >= 2, what="a pair in the hands of each")
+        server.kill()
+        time.sleep(2 * float(EAGER["IMPASTO_LEASE_SECONDS"]))
+        server.start()
+        eventually(lambda: stage.is_over(batch), what="the batch")
+        told = [event.type for event in stage.ledger.events(batch)]
+        assert EventType.PAIR_EXPIRED not in told
+        assert told.count(EventType.PAIR_LEASED) == 4
         audit(stage, batch)
         stage.close()
 
