@@ -5,8 +5,12 @@ Used by the producer for a batch's first window and by workers for every later o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import redis
@@ -16,7 +20,15 @@ from kombu.exceptions import OperationalError
 from impasto.shared.batches import BatchFiles
 from impasto.shared.celery_app import PRIORITY_STEPS, queue_keys
 from impasto.shared.deployment import Deployment, mask_url
-from impasto.shared.errors import LedgerUnavailable, NoSuchBatch, Permanent, StoreRefused, Transient
+from impasto.shared.errors import (
+    Damaged,
+    LedgerUnavailable,
+    NoSuchBatch,
+    ObjectMissing,
+    StoreRefused,
+    StoreUnavailable,
+    Transient,
+)
 from impasto.shared.jobs import TASK_NAME, PairJob
 from impasto.shared.ledger import Ledger
 
@@ -29,11 +41,11 @@ class Unreadable:
 
     batch: str
     pair: int
-    error: Permanent
+    error: ObjectMissing | Damaged
 
 
 class Dispatcher:
-    """Publishes pairs of batches. A message that can't be sent is not lost: the sweep sends it again."""
+    """Publishes pairs of batches. A message that can't be sent is not lost: the next sweep sends it."""
 
     def __init__(
         self, app: Celery, ledger: Ledger, batches: BatchFiles, deployment: Deployment, client: redis.Redis
@@ -50,52 +62,77 @@ class Dispatcher:
         return self.publish((batch, pair) for pair in pairs)
 
     def publish(self, pairs: Iterable[tuple[str, int]]) -> list[Unreadable]:
-        """Send one message a pair; the answer is those whose batch can't be read from the store any more.
+        """Send one message a pair; the answer is those whose batch's files are gone or damaged.
 
-        Raises LedgerUnavailable, and Transient when a batch may be readable later; what could be read is
-        sent all the same.
+        Batch by batch, so that one which the store is slow to give holds up none before it. Raises
+        LedgerUnavailable, and Transient when a batch may be readable later, by another worker if not by this
+        one: the store may refuse our credentials alone. What could be read is sent all the same. Where there
+        is an answer to give, it goes before that error, which the next sweep meets again.
         """
-        jobs: list[PairJob] = []
         unreadable: list[Unreadable] = []
         silent: dict[str, Transient] = {}
-        for batch, pair in pairs:
-            if batch in silent:
-                continue
+        left = [(batch, [pair for _, pair in due]) for batch, due in groupby(pairs, key=itemgetter(0))]
+        while left:
+            batch, due = left.pop(0)
+            jobs: list[PairJob] = []
+            while due and batch not in silent:
+                try:
+                    jobs.append(self._batches.job(batch, due[0]))
+                except (ObjectMissing, Damaged) as error:
+                    unreadable.append(Unreadable(batch, due[0], error))
+                except IndexError as error:
+                    damage = Damaged(f"the spec is not the ledger's: {error}")
+                    unreadable.append(Unreadable(batch, due[0], damage))
+                except (Transient, StoreRefused) as error:
+                    silent[batch] = _passing(error)
+                    break
+                due.pop(0)
             try:
-                jobs.append(self._batches.job(batch, pair))
-            except Transient as error:
-                silent[batch] = error
-            except Permanent as error:
-                unreadable.append(Unreadable(batch, pair, error))
-            except IndexError as error:
-                unreadable.append(
-                    Unreadable(batch, pair, StoreRefused(f"the spec is not the ledger's: {error}"))
-                )
-        self.send(jobs)
-        for unanswered in silent.values():
-            raise unanswered
+                self.send(jobs)
+            except LedgerUnavailable:
+                self._tell_unpublished([(batch, due), *left])
+                raise
+            self._tell_unpublished([(batch, due)])
+        if not unreadable:
+            for unanswered in silent.values():
+                raise unanswered
         return unreadable
 
     def send(self, jobs: Sequence[PairJob]) -> None:
         """Put the jobs on the queue, each at the priority its batch has now. Raises LedgerUnavailable."""
         if not jobs:
             return
-        priorities = {batch: self._priority(batch) for batch in {job.batch for job in jobs}}
+        left = deque(jobs)
         try:
+            priorities = {batch: self._priority(batch) for batch in {job.batch for job in jobs}}
             with self._app.producer_or_acquire() as producer:
-                for job in jobs:
+                while left:
                     self._app.send_task(
                         TASK_NAME,
-                        args=[job.to_wire()],
+                        args=[left[0].to_wire()],
                         queue=self._deployment.queue,
-                        priority=priorities[job.batch],
+                        priority=priorities[left[0].batch],
                         producer=producer,
                         retry=True,
                         retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0},
                     )
-        except (OperationalError, redis.RedisError, OSError) as error:
+                    left.popleft()
+        except (LedgerUnavailable, OperationalError, redis.RedisError, OSError) as error:
+            unsent = groupby(left, key=lambda job: job.batch)
+            self._tell_unpublished(
+                [(batch, [job.pair for job in due]) for batch, due in unsent if batch is not None]
+            )
+            if isinstance(error, LedgerUnavailable):
+                raise
             where = mask_url(str(self._app.conf.broker_url))
             raise LedgerUnavailable(f"the queue at {where} does not take messages: {error}") from error
+
+    def _tell_unpublished(self, left: Iterable[tuple[str, Sequence[int]]]) -> None:
+        """Best effort: where the ledger is away too, these pairs are sent again as any that nobody took."""
+        with suppress(LedgerUnavailable):
+            for batch, pairs in left:
+                if pairs:
+                    self._ledger.unpublished(batch, pairs)
 
     def _priority(self, batch: str | None) -> int:
         """The ledger's, since people may have changed what the batch's spec says."""
@@ -129,3 +166,12 @@ class Dispatcher:
                 return pipeline.execute()
         except redis.RedisError as error:
             raise LedgerUnavailable(f"Redis does not answer: {error}") from error
+
+
+def _passing(error: Transient | StoreRefused) -> Transient:
+    """What one worker is refused, another may be given."""
+    if isinstance(error, Transient):
+        return error
+    unavailable = StoreUnavailable(str(error))
+    unavailable.__cause__ = error
+    return unavailable
