@@ -33,6 +33,8 @@ class Fault(Enum):
     NOT_FOUND_PAGE = auto()  # 404 from an ingress whose server is gone
     UNKNOWN_HEADER = auto()  # 501, as servers without conditional puts answer
     CONFLICT = auto()  # 409, as Amazon answers to a put while another one is under way
+    EXPIRED_TOKEN = auto()  # 403, as to a login that ran out
+    SKEWED_CLOCK = auto()  # 403, as to a machine whose clock is wrong
     IGNORED_CONDITION = auto()  # `If-None-Match` is not looked at
 
 
@@ -42,6 +44,12 @@ _PAGES: dict[Fault, tuple[int, bytes, dict[str, str]]] = {
     Fault.TIDY_WEB_PAGE: (200, b"<html><p>Please log in</p></html>", {**_HTML, "ETag": '"5f3a1b2c-264"'}),
     Fault.REDIRECT: (302, b"", {**_HTML, "Location": "/login"}),
     Fault.NOT_FOUND_PAGE: (404, b"404 page not found", {"Content-Type": "text/plain"}),
+}
+
+
+_REFUSALS: dict[Fault, str] = {
+    Fault.EXPIRED_TOKEN: "ExpiredToken",
+    Fault.SKEWED_CLOCK: "RequestTimeTooSkewed",
 }
 
 
@@ -127,6 +135,8 @@ class FaultyProxy:
             _answer(handler, 409, _error("ConditionalRequestConflict"))
         elif fault is Fault.UNKNOWN_HEADER and "If-None-Match" in handler.headers:
             _answer(handler, 501, _error("NotImplemented"))
+        elif fault in _REFUSALS:
+            _answer(handler, 403, _error(_REFUSALS[fault]))
         elif fault in _PAGES:
             state, body, headers = _PAGES[fault]
             _answer(handler, state, body, headers)

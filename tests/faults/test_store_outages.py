@@ -18,6 +18,7 @@ from workers import eventually
 HICCUPS = (Fault.RESET, Fault.SLOW_DOWN, Fault.BROKEN, Fault.SHORT_BODY, Fault.LOST_REPLY)
 """Of one request each: the SDK makes it again, and would do so for half a minute."""
 PAGES = (Fault.WEB_PAGE, Fault.TIDY_WEB_PAGE, Fault.REDIRECT, Fault.NOT_FOUND_PAGE)
+CREDENTIALS = (Fault.EXPIRED_TOKEN, Fault.SKEWED_CLOCK)
 PATIENCE = {"IMPASTO_STORE_PATIENCE_SECONDS": "0.5"}
 """So short that an outage is longer, and must be told from one object that the store does not give."""
 
@@ -39,7 +40,7 @@ def test_an_s3_that_fails_in_every_way_in_turn_costs_no_pair_and_no_attempt(
 ) -> None:
     with FaultyProxy(s3_server.endpoint_url) as proxy:
         stage = s3_stage(valkey.url, namespace, s3_server)
-        batch = submit(stage, 30)
+        batch = submit(stage, 36)
         spoilt = Stage({**stage.environment, "IMPASTO_S3_ENDPOINT_URL": proxy.endpoint_url})
         with spoilt.noop_worker(tmp_path / "worker.log", seconds=0.15, **PATIENCE) as worker:
             worker.ready()
@@ -47,7 +48,7 @@ def test_an_s3_that_fails_in_every_way_in_turn_costs_no_pair_and_no_attempt(
                 for method in ("GET", "PUT"):
                     proxy.next(method, fault)
             eventually(lambda: proxy.has_shown_all, what="all faults of single requests")
-            for fault in PAGES:
+            for fault in (*PAGES, *CREDENTIALS):
                 done, told = stage.ledger.status(batch).done, len(worker.events("store.waiting"))
                 eventually(lambda done=done: stage.ledger.status(batch).done > done, what="a pair in peace")  # type: ignore[misc]
                 with proxy.suffering(fault):

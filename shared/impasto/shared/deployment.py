@@ -85,7 +85,10 @@ class Deployment(BaseSettings):
     retry_base_seconds: float = Field(2, gt=0, description="first backoff; doubles with each attempt")
     retry_max_seconds: float = Field(300, gt=0, description="longest backoff")
     store_patience_seconds: float = Field(
-        900, ge=0, description="how long a worker waits in place for a store that does not answer"
+        30,
+        ge=0,
+        description="how long a worker tries one object that it can't read or put, while the store answers; "
+        "a store that is away is waited for without an end",
     )
     grace_seconds: float = Field(
         10, ge=0, description="how long SIGTERM lets a pair go on before handing it back"

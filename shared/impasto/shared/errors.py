@@ -56,6 +56,14 @@ class StoreUnavailable(Transient):
     kind = "store_unavailable"
 
 
+class CredentialsUnusable(StoreUnavailable):
+    """The store takes this machine's credentials, or its clock, no more: so it is with every object, until
+    someone mends it.
+    """
+
+    kind = "credentials_unusable"
+
+
 class UnknownVersion(Transient):
     """A file of a batch is of a version that is not spoken here; whoever speaks it can go on with it."""
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from faulty_proxy import Fault, FaultyProxy
 from impasto.shared.errors import (
     BadSettings,
+    CredentialsUnusable,
     ImpastoError,
     ObjectMissing,
     StoreRefused,
@@ -190,11 +191,28 @@ def test_a_missing_object_costs_one_request_once_the_bucket_is_known(
     assert proxy.count("HEAD") == before + 1
 
 
-def test_no_credentials_anywhere_are_refused_with_the_mend(s3_server: S3Server) -> None:
+def test_credentials_are_named_with_the_mend_and_searched_for_again(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = S3Store(S3Access(s3_server.endpoint_url, attempts=1), s3_server.bucket)
     for name, error in every_use(store):
-        assert isinstance(error, StoreRefused), name
+        assert isinstance(error, CredentialsUnusable), name
         assert "IMPASTO_S3_ACCESS_KEY_ID" in str(error)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "found")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "meanwhile")
+    store.check()
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend"), [(Fault.EXPIRED_TOKEN, "log in again"), (Fault.SKEWED_CLOCK, "machine's clock")]
+)
+def test_credentials_that_ran_out_are_an_outage_to_every_method(
+    behind_proxy: S3Store, proxy: FaultyProxy, fault: Fault, mend: str
+) -> None:
+    with proxy.suffering(fault):
+        for name, error in every_use(behind_proxy):
+            assert isinstance(error, CredentialsUnusable), name
+            assert mend in str(error)
 
 
 def test_a_secret_is_in_no_message_and_no_representation(s3_server: S3Server) -> None:

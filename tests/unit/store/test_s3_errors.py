@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
+import botocore.credentials
 import botocore.exceptions
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import ProtocolError
 
-from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.errors import (
+    CredentialsUnusable,
+    ImpastoError,
+    ObjectMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
 from impasto.shared.store import s3_errors
 from impasto.shared.store.s3_errors import translated
 
@@ -57,6 +65,32 @@ def test_every_code_that_refuses_has_its_mend(code: str) -> None:
     assert str(error).endswith(s3_errors.REFUSED_CODES[code])
 
 
+@pytest.mark.parametrize("code", sorted(s3_errors.CREDENTIALS_CODES))
+def test_every_code_of_credentials_may_pass_and_has_its_mend(code: str) -> None:
+    error = ours(answer(code, 403))
+    assert isinstance(error, CredentialsUnusable)
+    assert str(error).endswith(s3_errors.CREDENTIALS_CODES[code])
+
+
+@pytest.mark.parametrize(("code", "state"), [*((code, 400) for code in s3_errors.FULL_CODES), ("507", 507)])
+def test_a_store_that_is_full_may_pass_and_has_its_mend(code: str, state: int) -> None:
+    error = ours(answer(code, state))
+    assert isinstance(error, StoreUnavailable)
+    assert "make room there" in str(error)
+
+
+@pytest.mark.parametrize("operation", ["AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"])
+def test_credentials_that_are_not_given_may_pass_whatever_the_reason(operation: str) -> None:
+    error = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+    assert isinstance(ours(error), CredentialsUnusable)
+
+
+def test_credentials_that_stay_expired_may_pass() -> None:
+    message = "Credentials were refreshed, but the refreshed credentials are still expired."
+    assert message in Path(botocore.credentials.__file__).read_text().replace('"\n                "', "")
+    assert isinstance(ours(RuntimeError(message)), CredentialsUnusable)
+
+
 @pytest.mark.parametrize("code", sorted(s3_errors.UNAVAILABLE_CODES))
 def test_every_code_that_may_pass_is_unavailable(code: str) -> None:
     assert isinstance(ours(answer(code, 400)), StoreUnavailable)
@@ -70,7 +104,13 @@ def test_every_code_of_a_missing_object_is_object_missing(code: str) -> None:
 
 
 def test_no_code_is_in_two_tables() -> None:
-    tables = (set(s3_errors.REFUSED_CODES), set(s3_errors.UNAVAILABLE_CODES), set(s3_errors.MISSING_CODES))
+    tables = (
+        set(s3_errors.REFUSED_CODES),
+        set(s3_errors.CREDENTIALS_CODES),
+        s3_errors.FULL_CODES,
+        s3_errors.UNAVAILABLE_CODES,
+        s3_errors.MISSING_CODES,
+    )
     assert sum(map(len, tables)) == len(set.union(*tables))
 
 
@@ -79,7 +119,7 @@ def test_a_state_that_may_pass_is_unavailable_whatever_the_code(state: int) -> N
     assert isinstance(ours(answer("SomethingNew", state)), StoreUnavailable)
 
 
-@pytest.mark.parametrize("state", [301, 400, 401, 403, 405, 409, 412, 416, 418, 501, 507])
+@pytest.mark.parametrize("state", [301, 400, 401, 403, 405, 409, 412, 416, 418, 501])
 def test_a_state_that_refuses_is_refused_whatever_the_code(state: int) -> None:
     assert isinstance(ours(answer(str(state), state)), StoreRefused)
 
@@ -129,6 +169,13 @@ def test_every_exception_that_refuses_has_its_mend(kind: type[BotoCoreError]) ->
     assert str(error).endswith(s3_errors.REFUSED_EXCEPTIONS[kind])
 
 
+@pytest.mark.parametrize("kind", s3_errors.CREDENTIALS_EXCEPTIONS, ids=lambda kind: kind.__name__)
+def test_every_exception_of_credentials_may_pass_and_has_its_mend(kind: type[BotoCoreError]) -> None:
+    error = ours(made(kind))
+    assert isinstance(error, CredentialsUnusable)
+    assert "log in again" in str(error)
+
+
 @pytest.mark.parametrize("kind", s3_errors.UNAVAILABLE_EXCEPTIONS, ids=lambda kind: kind.__name__)
 def test_every_exception_that_may_pass_is_unavailable(kind: type[BotoCoreError]) -> None:
     assert isinstance(ours(made(kind)), StoreUnavailable)
@@ -170,5 +217,6 @@ def test_a_bare_error_of_the_network_may_pass(error: Exception) -> None:
 
 
 def test_a_mistake_of_our_own_is_not_hidden() -> None:
-    with pytest.raises(KeyError), translated(bucket="bucket", endpoint="http://host:1"):
-        raise KeyError("x")
+    for mistake in (KeyError("x"), RuntimeError("x")):
+        with pytest.raises(type(mistake)), translated(bucket="bucket", endpoint="http://host:1"):
+            raise mistake

@@ -8,7 +8,13 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from impasto.shared.errors import HandedBack, ImpastoError, LedgerUnavailable, StoreUnavailable
+from impasto.shared.errors import (
+    CredentialsUnusable,
+    HandedBack,
+    ImpastoError,
+    LedgerUnavailable,
+    StoreUnavailable,
+)
 from impasto.worker.held import HeldPair, HeldPairs
 from impasto.worker.stopping import Stopping
 
@@ -83,7 +89,7 @@ class Patience:
                 return call()
             except StoreUnavailable as error:
                 if time.monotonic() + delay_seconds > deadline:
-                    if self._store_answers():
+                    if self._is_of_this_object(error):
                         if answered:
                             raise
                         answered = True
@@ -97,7 +103,10 @@ class Patience:
                 log.warning("store.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
 
-    def _store_answers(self) -> bool:
+    def _is_of_this_object(self, error: StoreUnavailable) -> bool:
+        """Whether the store answers, so that it is not away; inputs may lie in another than is asked."""
+        if isinstance(error, CredentialsUnusable):
+            return False
         try:
             self._check_store()
         except StoreUnavailable:

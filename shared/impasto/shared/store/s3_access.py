@@ -59,6 +59,13 @@ class S3Access:
             client = self._clients.setdefault(os.getpid(), self._connect())
         return client
 
+    def renew(self) -> None:
+        """Let the next use search for credentials anew, where boto3 does: it keeps what it once found, and
+        someone may have logged in again since.
+        """
+        if self.access_key_id is None:
+            self._clients.pop(os.getpid(), None)
+
     def _connect(self) -> S3Client:
         # Here, since loading boto3 takes longer than all else that most commands do.
         import boto3

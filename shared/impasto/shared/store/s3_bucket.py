@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from impasto.shared.errors import BadPicture, StoreUnavailable
+from impasto.shared.errors import BadPicture, CredentialsUnusable, StoreUnavailable
 from impasto.shared.printable import printable
 from impasto.shared.store.interface import ObjectInfo
 from impasto.shared.store.metadata import from_wire
 from impasto.shared.store.s3_access import S3Access
 from impasto.shared.store.s3_errors import (
+    CREDENTIALS_CODES,
     code_of,
     has_etag,
     is_copied,
@@ -100,6 +101,7 @@ class S3Bucket:
             try:
                 answer = self.access.client().head_object(Bucket=self.name, Key=key)
             except ClientError as error:
+                self._prove_credentials(error)
                 if state_of(error) != 404 or code_of(error) == "NoSuchBucket":
                     raise
                 self._prove_bucket()
@@ -148,6 +150,16 @@ class S3Bucket:
             if state_of(error) == 404:
                 raise
         self._seen = True
+
+    def _prove_credentials(self, error: ClientError) -> None:
+        """A HEAD has no words for credentials that ran out, and looks like a refusal: ask what has."""
+        if state_of(error) not in (400, 403):
+            return
+        try:
+            self.access.client().list_objects_v2(Bucket=self.name, MaxKeys=1)
+        except ClientError as why:
+            if code_of(why) in CREDENTIALS_CODES:
+                raise
 
     def _put_conditionally(
         self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str]
@@ -214,5 +226,11 @@ class S3Bucket:
         state = answer["ResponseMetadata"]["HTTPStatusCode"]
         return not_s3(f"state {state}", bucket=self.name, endpoint=self.access.endpoint)
 
-    def _translated(self, key: str = "") -> AbstractContextManager[None]:
-        return translated(bucket=self.name, endpoint=self.access.endpoint, key=key)
+    @contextmanager
+    def _translated(self, key: str = "") -> Iterator[None]:
+        try:
+            with translated(bucket=self.name, endpoint=self.access.endpoint, key=key):
+                yield
+        except CredentialsUnusable:
+            self.access.renew()
+            raise

@@ -11,7 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from impasto.shared.errors import ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.errors import (
+    CredentialsUnusable,
+    ImpastoError,
+    ObjectMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
 from impasto.shared.printable import printable
 
 _RIGHTS: Final = (
@@ -20,6 +26,8 @@ _RIGHTS: Final = (
 )
 _KEYS: Final = "correct IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
 _LOGIN: Final = "log in again, or set IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY"
+_CLOCK: Final = "set this machine's clock"
+_ROOM: Final = "make room there or raise the quota"
 _CERTIFICATE: Final = "set AWS_CA_BUNDLE or correct IMPASTO_S3_ENDPOINT_URL"
 _ENDPOINT: Final = "is it up, and are IMPASTO_S3_ENDPOINT_URL and the network right?"
 
@@ -34,21 +42,35 @@ REFUSED_CODES: Final[dict[str, str]] = {
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
     "InvalidSecurity": _KEYS,
-    "InvalidToken": _LOGIN,
-    "ExpiredToken": _LOGIN,
-    "TokenRefreshRequired": _LOGIN,
-    "RequestTimeTooSkewed": "set this machine's clock",
     "PermanentRedirect": "the bucket lies elsewhere: correct IMPASTO_S3_REGION or IMPASTO_S3_ENDPOINT_URL",
     "AuthorizationHeaderMalformed": "the bucket lies elsewhere: correct IMPASTO_S3_REGION",
     "IllegalLocationConstraintException": "the bucket lies elsewhere: correct IMPASTO_S3_REGION",
     "EntityTooLarge": "the object is too large for one put",
     "KeyTooLongError": "shorten the key",
     "MetadataTooLarge": "shorten the metadata",
-    "QuotaExceeded": "make room there or raise the quota",
     "InvalidObjectState": "the object is archived: restore it first",
     "MethodNotAllowed": "it is no S3 server, or the object is a delete marker",
     "NotImplemented": "the server lacks an operation that Impasto needs",
 }
+
+CREDENTIALS_CODES: Final[dict[str, str]] = {
+    "ExpiredToken": _LOGIN,
+    "ExpiredTokenException": _LOGIN,
+    "InvalidToken": _LOGIN,
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "TokenRefreshRequired": _LOGIN,
+}
+"""Once taken, these were right and will be again: nothing is wrong with what was asked for."""
+
+FULL_CODES: Final = frozenset(
+    {
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "XMinioAdminBucketQuotaExceeded",
+        "XMinioStorageFull",
+    }
+)
 
 UNAVAILABLE_CODES: Final = frozenset(
     {
@@ -82,17 +104,29 @@ REFUSED_STATES: Final[dict[int, str]] = {
     401: _KEYS,
     403: f"{_KEYS}, or {_RIGHTS}",
     501: REFUSED_CODES["NotImplemented"],
-    507: "make room there",
 }
 
+_FULL_STATE: Final = 507
+
+CREDENTIALS_EXCEPTIONS: Final[tuple[type[BotoCoreError], ...]] = (
+    botocore.NoCredentialsError,
+    botocore.NoAuthTokenError,
+    botocore.CredentialRetrievalError,
+    botocore.MetadataRetrievalError,
+    botocore.TokenRetrievalError,
+    botocore.SSOError,
+    botocore.LoginError,
+)
+
+_CREDENTIALS_OPERATIONS: Final = ("AssumeRole", "CreateToken", "CreateOAuth2Token", "GetRoleCredentials")
+"""What botocore asks other services for on the way to S3; those of STS go on after the first of them."""
+_STILL_EXPIRED: Final = "refreshed credentials are still expired"
+"""Of the bare RuntimeError that botocore.credentials raises."""
+
 REFUSED_EXCEPTIONS: Final[dict[type[BotoCoreError], str]] = {
-    botocore.NoCredentialsError: _LOGIN,
     botocore.PartialCredentialsError: "set both IMPASTO_S3_ACCESS_KEY_ID and IMPASTO_S3_SECRET_ACCESS_KEY",
     botocore.ProfileNotFound: "correct AWS_PROFILE",
     botocore.ConfigParseError: "mend the AWS configuration file",
-    botocore.TokenRetrievalError: _LOGIN,
-    botocore.SSOError: _LOGIN,
-    botocore.LoginError: _LOGIN,
     botocore.InvalidRegionError: "correct IMPASTO_S3_REGION",
     botocore.ParamValidationError: "correct IMPASTO_STORE_URL or the key",
     botocore.InvalidDNSNameError: "correct IMPASTO_STORE_URL",
@@ -107,8 +141,6 @@ UNAVAILABLE_EXCEPTIONS: Final[dict[type[BotoCoreError], str]] = {
     botocore.ConnectionClosedError: "it closed the connection",
     botocore.ResponseStreamingError: "it broke off in the middle of an object",
     botocore.IncompleteReadError: "it broke off in the middle of an object",
-    botocore.CredentialRetrievalError: "credentials could not be fetched",
-    botocore.MetadataRetrievalError: "credentials could not be fetched",
     botocore.ChecksumError: "bytes were changed on the way",
     botocore.FlexibleChecksumError: "bytes were changed on the way",
     HTTPClientError: _ENDPOINT,
@@ -128,6 +160,10 @@ def translated(*, bucket: str, endpoint: str, key: str = "") -> Iterator[None]:
         raise not_s3(str(error), bucket=bucket, endpoint=endpoint) from error
     except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
         raise from_exception(error, bucket=bucket, endpoint=endpoint) from error
+    except RuntimeError as error:
+        if _STILL_EXPIRED not in str(error):
+            raise
+        raise _unusable(f"bucket {bucket!r} at {endpoint}", "credentials expired", _LOGIN) from error
 
 
 def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = "") -> ImpastoError:
@@ -135,6 +171,8 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
     code, state = code_of(error), state_of(error)
     where = f"bucket {bucket!r} at {endpoint}"
     what = f"{where}, object '{printable(key)}'" if key else where
+    if error.operation_name.startswith(_CREDENTIALS_OPERATIONS):
+        return _unusable(where, f"{code or state} to {error.operation_name}", _LOGIN)
     if state == 404 and code in ("404", ""):
         # S3 says which of the two is missing, but to a HEAD, which is looked at before.
         return not_s3(f"state {state}", bucket=bucket, endpoint=endpoint)
@@ -146,6 +184,10 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
         )
     if code in REFUSED_CODES:
         return StoreRefused(f"{what} refuses ({code}): {REFUSED_CODES[code]}")
+    if code in CREDENTIALS_CODES:
+        return _unusable(what, code, CREDENTIALS_CODES[code])
+    if code in FULL_CODES or state == _FULL_STATE:
+        return StoreUnavailable(f"{what} is full ({code or state}): {_ROOM}")
     passing = state in UNAVAILABLE_STATES or (state >= 500 and state not in REFUSED_STATES)
     if code in UNAVAILABLE_CODES or passing:
         return StoreUnavailable(
@@ -161,6 +203,8 @@ def from_exception(error: Exception, *, bucket: str, endpoint: str) -> ImpastoEr
     where = f"bucket {bucket!r} at {endpoint}"
     if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return StoreRefused(f"{where} has a certificate that is not trusted: {_CERTIFICATE}")
+    if isinstance(error, CREDENTIALS_EXCEPTIONS):
+        return _unusable(where, type(error).__name__, _LOGIN)
     for refusal, mend in REFUSED_EXCEPTIONS.items():
         if isinstance(error, refusal):
             return StoreRefused(f"{where} can't be used ({type(error).__name__}): {mend}")
@@ -169,6 +213,10 @@ def from_exception(error: Exception, *, bucket: str, endpoint: str) -> ImpastoEr
             return StoreUnavailable(f"{where} does not answer ({type(error).__name__}): {mend}")
     # An answer that botocore can't read, among others: a proxy's page, or no S3 server at all.
     return not_s3(type(error).__name__, bucket=bucket, endpoint=endpoint)
+
+
+def _unusable(where: str, what: str, mend: str) -> CredentialsUnusable:
+    return CredentialsUnusable(f"{where} can't be used now ({what}): {mend}")
 
 
 def not_s3(what: str, *, bucket: str, endpoint: str) -> StoreUnavailable:
