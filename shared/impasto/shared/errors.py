@@ -76,6 +76,15 @@ class OutOfDeviceMemory(Transient):
     kind = "out_of_device_memory"
 
 
+class WeightsUnreachable(Transient):
+    """The network's weights have to be downloaded, and can't be now. Whoever needs them to start ends as
+    without weights.
+    """
+
+    exit_code = 78
+    kind = "weights_unreachable"
+
+
 class TimedOut(Transient):
     """What was waited for did not happen in the time that was given; it may still."""
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import torchvision.models.vgg
 from PIL import Image
 
-from impasto.shared.errors import BadSettings, WeightsUnavailable
+from impasto.shared.errors import BadSettings, WeightsUnavailable, WeightsUnreachable
 from impasto.worker.engine import Network, StyleSettings, load_network, stylize
 from impasto.worker.engine.images import to_tensor
 from impasto.worker.engine.passes import Pass
@@ -179,7 +179,7 @@ def test_a_file_that_holds_code_is_refused_and_not_run(
     assert not (tmp_path / "ran").exists()
 
 
-def test_torchvisions_weights_without_internet_are_an_error_with_the_mend(
+def test_torchvisions_weights_without_internet_may_come_later_and_the_mend_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -187,7 +187,7 @@ def test_torchvisions_weights_without_internet_are_an_error_with_the_mend(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
-    with pytest.raises(WeightsUnavailable, match=r"vgg19-dcbb9e9d\.pth.*weights=caffe"):
+    with pytest.raises(WeightsUnreachable, match=r"vgg19-dcbb9e9d\.pth.*weights=caffe"):
         load_network("torchvision", "vgg19", "cpu")
 
 

@@ -29,7 +29,7 @@ class Networks:
         self._loaded: dict[tuple[str, str], Network] = {}
 
     def warm_up(self) -> Network:
-        """Load VGG-19 with this worker's own weights. Raises WeightsUnavailable."""
+        """Load VGG-19 with this worker's own weights. Raises as `get`."""
         return self.get(StyleSettings(weights=self._own_weights))
 
     def vouches_for(self, settings: StyleSettings, digest: str) -> bool:
@@ -44,7 +44,10 @@ class Networks:
         return loaded is not None and loaded.weights_digest == digest
 
     def get(self, settings: StyleSettings) -> Network:
-        """The network that the settings ask for, and no other. Raises WeightsUnavailable."""
+        """The network that the settings ask for, and no other.
+
+        Raises WeightsUnavailable, and WeightsUnreachable when a download fails.
+        """
         if settings.weights not in (*_NAMED, self._own_weights):
             raise WeightsUnavailable(
                 f"the pair asks for the weights {settings.weights!r}: start this worker with "

@@ -14,13 +14,14 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from impasto.shared.errors import WeightsUnavailable
+from impasto.shared.errors import WeightsUnavailable, WeightsUnreachable
 from impasto.worker.engine.layers import Layer, trunk_layers
 
 CAFFE_SHA256: Final = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -61,7 +62,8 @@ class TrunkWeights:
 def load_weights(provider: str, architecture: str) -> TrunkWeights:
     """The trunk's weights from `caffe`, `torchvision` or the path of a torchvision-format state dict.
 
-    Raises WeightsUnavailable, naming the file or tensor and the mend.
+    Raises WeightsUnavailable, naming the file or tensor and the mend, and WeightsUnreachable when a
+    download fails.
     """
     if provider == "caffe":
         return _caffe(architecture)
@@ -127,16 +129,18 @@ def _torchvision(architecture: str) -> TrunkWeights:
     name = release.url.rsplit("/", 1)[-1]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     mend = f"fetch {release.url} into {path} yourself, or use weights=caffe, which needs no download"
+    # torchvision publishes the first digits of each file's sha256 in its name.
+    published = re.search(r"-([0-9a-f]{8,})\.pth$", name)
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(release.url, str(path), progress=False)
-        except (OSError, RuntimeError) as error:
-            raise WeightsUnavailable(f"cannot download {name}: {error}; {mend}") from error
+            # Nothing is kept of what does not fit: it may have broken off.
+            prefix = published[1] if published else None
+            torch.hub.download_url_to_file(release.url, str(path), prefix, progress=False)
+        except (OSError, RuntimeError, HTTPException) as error:
+            raise WeightsUnreachable(f"cannot download {name}: {error}; {mend}") from error
     data = _read(path, mend)
     digest = hashlib.sha256(data).hexdigest()
-    # torchvision publishes the first digits of each file's sha256 in its name.
-    published = re.search(r"-([0-9a-f]{8,})\.pth$", name)
     if published is None or not digest.startswith(published[1]):
         raise WeightsUnavailable(
             f"{path} has sha256 {digest[:16]}…, not the one in its name: delete it, then {mend}"
