@@ -16,6 +16,7 @@ from impasto.producer import estimate as estimating
 from impasto.producer import fetch as fetching
 from impasto.producer import purge as purging
 from impasto.producer import recover as recovering
+from impasto.producer import retry as retrying
 from impasto.producer import submit as submitting
 from impasto.producer.collect import OnProgress
 from impasto.producer.connection import Connection, connect_to
@@ -356,14 +357,21 @@ class Client:
         return without_ticks(results(self.connection, found, Deadline(found, timeout_seconds)))
 
     def fetch(self, batch: str, folder: str | Path, *, on_progress: OnProgress | None = None) -> Fetched:
-        """Download every result that is there now, each picture with its metadata beside it, and the report.
+        """Download every result that is there now, each picture with its metadata beside it.
 
-        What lies in the folder with the right digest is not downloaded again, so it may be repeated while the
-        batch runs. Raises NoSuchBatch, and BadSettings for a folder that can't be written.
+        Of a batch that is over also the report. What lies in the folder with the right digest is not
+        downloaded again, so it may be repeated while the batch runs. Raises NoSuchBatch, and BadSettings for
+        a folder that can't be written.
         """
         status = self.status(batch)
         return fetching.fetch(
-            self.connection.store, status.batch, status.total, Path(folder).expanduser(), on_progress
+            self.connection.store,
+            status.batch,
+            status.total,
+            Path(folder).expanduser(),
+            on_progress,
+            # One that was retried has that of its earlier end.
+            report=status.is_over,
         )
 
     def gallery(
@@ -416,14 +424,10 @@ class Client:
     def retry(self, batch: str, pairs: Iterable[int] | None = None) -> int:
         """Try failed pairs again, all or these, with new attempts; how many of them had failed.
 
-        A batch that was over goes on. Raises NoSuchBatch, and BadSettings for a batch that was cancelled.
+        A batch that was over goes on, and a recovery does not go by its report any more. Raises NoSuchBatch,
+        and BadSettings for a batch that was cancelled.
         """
-        found = self.find(batch)
-        retried = self.connection.ledger.retry(found, pairs)
-        if not retried and self.connection.ledger.status(found).state is BatchState.CANCELLED:
-            raise BadSettings(f"batch {found} was cancelled: submit it anew")
-        self.connection.dispatcher.advance(found)
-        return retried
+        return retrying.retry(self.connection, self.find(batch), pairs)
 
     def set_priority(self, batch: str, priority: int) -> BatchStatus:
         """Serve the batch at another priority, 0 (first) to 9, from now on; one that is over keeps its own.
@@ -445,7 +449,8 @@ class Client:
         """Rebuild in an empty ledger what the store has: these batches, or all that were not purged.
 
         What is done stays done, what was over ends as it had, the rest runs. Batches that the ledger knows
-        are not touched. Raises NoSuchBatch for a name that the store has not.
+        are not touched, unless an earlier recovery was broken off in them. Of a submission that was repeated
+        the one that never ran is passed over. Raises NoSuchBatch for a name that the store has not.
         """
         return recovering.recover(self.connection, batches, on_progress)
 
@@ -461,7 +466,8 @@ class Client:
         """Forget these batches, and those that have been over for so long.
 
         Their pictures, metadata and files stay in the store unless `outputs`; inputs always do. Raises
-        NoSuchBatch, and BadSettings that names those which are not over: then nothing is purged.
+        NoSuchBatch, and BadSettings that names those which are not over, or with `outputs` one whose results
+        are inputs of a batch that is not over: then nothing is purged.
         """
         found = [self._purgeable(batch, outputs=outputs) for batch in batches]
         if older_than_seconds is not None:

@@ -51,10 +51,16 @@ class _One:
 
 
 def fetch(
-    store: ObjectStore, batch: str, total: int, folder: Path, on_progress: OnProgress | None = None
+    store: ObjectStore,
+    batch: str,
+    total: int,
+    folder: Path,
+    on_progress: OnProgress | None = None,
+    *,
+    report: bool = True,
 ) -> Fetched:
-    """Every result that is in the store now, as `<stem>.<ext>` and `<stem>.json`, and the batch's report; the
-    folders of a stem are made.
+    """Every result that is in the store now, as `<stem>.<ext>` and `<stem>.json`, the folders of a stem made,
+    and with `report` the batch's report.
 
     Run again, it goes on where it stopped. Raises BadSettings for a folder that can't be written, and the
     store's errors when it does not answer.
@@ -82,7 +88,8 @@ def fetch(
         bytes_done += sizes[info.key.removesuffix(".json")]
         if on_progress is not None:
             on_progress(Progress("outputs", done, len(sidecars), bytes_done, bytes_total))
-    _fetch_report(store, batch, folder)
+    if report:
+        _fetch_report(store, batch, folder)
     missing = max(0, total - len(sidecars))
     return Fetched(batch, folder, fetched, already, bytes_read, missing, tuple(problems))
 

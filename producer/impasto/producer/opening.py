@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from impasto.producer.connection import Connection
 from impasto.producer.request import Pairs
 from impasto.shared import layout
-from impasto.shared.errors import BadSettings, ImpastoError
+from impasto.shared.errors import BadSettings, ImpastoError, LedgerUnavailable
 from impasto.shared.jobs import BatchSpec, Content, StyleRef
 from impasto.shared.ledger import BatchOpening
 from impasto.shared.output_names import OutputNames
@@ -80,7 +80,9 @@ def open_batch(
 
     Opening is the commit: before it nothing is visible, after it the batch runs even when this process dies,
     since workers publish what is due. `before_it_runs` is called with its id in between, if it is a new one.
+    Raises LedgerUnavailable, and passes KeyboardInterrupt on, with the batch's id: it may have been opened.
     """
+    may_stand = f"batch {spec.batch} may have been submitted: impasto status {spec.batch} tells"
     try:
         opened = connection.ledger.open(
             BatchOpening(spec.batch, spec.total, spec.name, priority=spec.priority, token=spec.token)
@@ -95,9 +97,11 @@ def open_batch(
                 # Nobody knows of it, and a recovery would make it a second batch of the same.
                 connection.store.delete(layout.spec_key(spec.batch))
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(
-            f"batch {spec.batch} may have been submitted: impasto status {spec.batch} tells"
-        ) from interrupt
+        raise KeyboardInterrupt(may_stand) from interrupt
+    except LedgerUnavailable as error:
+        raise LedgerUnavailable(
+            f"{error}; {may_stand}", retry_after_seconds=error.retry_after_seconds
+        ) from error
     return opened.batch
 
 

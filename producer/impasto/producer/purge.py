@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from impasto.producer.collect import OnProgress, Progress
 from impasto.producer.connection import Connection
 from impasto.producer.parallel import each
+from impasto.producer.readers import read_by_others
 from impasto.shared import layout
 from impasto.shared.errors import BadSettings, NoSuchBatch, ObjectMissing
 from impasto.shared.ledger import BatchStatus
@@ -52,26 +54,45 @@ def purge(
 
     `batches` are whole ids. Inputs stay, since other batches may read them, and so does every result that
     another batch made. Interrupted, it may be repeated. Raises BadSettings that names the batches which are
-    not over (then nothing is purged), NoSuchBatch, and the store's errors.
+    not over, or with `outputs` one whose results are inputs of a batch that is not over (then nothing is
+    purged), NoSuchBatch, and the store's errors.
     """
     statuses = {batch: _status(connection, batch, outputs=outputs) for batch in dict.fromkeys(batches)}
     not_over = [batch for batch, status in statuses.items() if status is not None and not status.is_over]
     if not_over:
         raise BadSettings(f"not over yet: {', '.join(not_over)}; cancel first, or leave them out")
+    if outputs and (read := read_by_others(connection, statuses)) is not None:
+        raise BadSettings(
+            f"results of batch {read[0]} are inputs of batch {read[1]}, which is not over: "
+            f"wait for it, cancel it, or leave {read[0]} out"
+        )
     purged: list[Purged] = []
     for batch, status in statuses.items():
         found = _objects_of(connection.store, batch) if outputs else []
         if not dry_run:
             # The ledger forgets last: until then the same command finds the batch again.
             if outputs:
+                _refuse_if_retried(connection, batch)
                 _remove(connection.store, batch, found, on_progress)
             else:
                 _mark(connection.store, batch)
             if not connection.ledger.forget(batch):
-                raise BadSettings(f"batch {batch} was retried meanwhile: cancel it first")
+                connection.store.delete(layout.purged_key(batch))
+                raise _retried(batch)
         name = batch if status is None else status.name
         purged.append(Purged(batch, name, len(found), sum(info.size_bytes for info in found)))
     return purged
+
+
+def _refuse_if_retried(connection: Connection, batch: str) -> None:
+    """The listing of many objects, or of batches before this one, took its time."""
+    with suppress(NoSuchBatch):
+        if not connection.ledger.status(batch).is_over:
+            raise _retried(batch)
+
+
+def _retried(batch: str) -> BadSettings:
+    return BadSettings(f"batch {batch} was retried meanwhile: cancel it first")
 
 
 def _status(connection: Connection, batch: str, *, outputs: bool) -> BatchStatus | None:

@@ -13,6 +13,7 @@ BATCHES: Final = "batches/"
 SCHEDULES: Final = "schedules/"
 OPEN_NIGHTS: Final = "nights/"
 SPEC_NAME: Final = "batch.json"
+RECOVERING_NAME: Final = "recovering.json"
 SCHEDULE_NAME: Final = "schedule.json"
 
 
@@ -36,9 +37,24 @@ def purged_key(batch: str) -> str:
     return f"{batch_prefix(batch)}purged.json"
 
 
+def recovering_key(batch: str) -> str:
+    """Says that the batch's rebuilding in the ledger was begun and is not over."""
+    return f"{batch_prefix(batch)}{RECOVERING_NAME}"
+
+
+def retried_key(batch: str) -> str:
+    """Says when the batch's last end was that a retry undid: a report of that end is out of date."""
+    return f"{batch_prefix(batch)}retried.json"
+
+
 def chunk_key(batch: str, inputs: InputList, chunk: int) -> str:
     """One chunk of the batch's contents or styles, a JSON `InputRef` a line."""
-    return f"{batch_prefix(batch)}{inputs}/{chunk:05d}.jsonl"
+    return f"{chunks_prefix(batch, inputs)}{chunk:05d}.jsonl"
+
+
+def chunks_prefix(batch: str, inputs: InputList) -> str:
+    """What the key of every chunk of that list starts with."""
+    return f"{batch_prefix(batch)}{inputs}/"
 
 
 def report_key(batch: str, extension: Literal["json", "csv"]) -> str:
@@ -48,7 +64,12 @@ def report_key(batch: str, extension: Literal["json", "csv"]) -> str:
 
 def checkpoint_key(batch: str, pair: int) -> str:
     """Where a worker that hands a pair back leaves how far it came; gone once the pair is done."""
-    return f"{BATCHES}{batch}/checkpoints/{pair}.ckpt"
+    return f"{checkpoints_prefix(batch)}{pair}.ckpt"
+
+
+def checkpoints_prefix(batch: str) -> str:
+    """What the key of every checkpoint of the batch starts with."""
+    return f"{batch_prefix(batch)}checkpoints/"
 
 
 def gallery_key(batch: str, name: str) -> str:

@@ -56,7 +56,10 @@ class ReportedPair(BaseModel):
 
 
 class Report(BaseModel):
-    """The whole batch; `counts` sum up `pairs`."""
+    """The whole batch; `counts` sum up `pairs`.
+
+    `finished_at` is when it ended, by the ledger's clock; None for a batch that is not over.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,6 +69,7 @@ class Report(BaseModel):
     state: str
     counts: dict[str, int]
     written_at: datetime
+    finished_at: datetime | None = None
     pairs: tuple[ReportedPair, ...]
 
     def to_csv(self) -> str:
@@ -110,6 +114,7 @@ def build_report(
         state=status.state.value,
         counts=status.counts(),
         written_at=datetime.now(UTC),
+        finished_at=None if status.finished_ms is None else utc(status.finished_ms),
         pairs=pairs,
     )
 
@@ -141,6 +146,11 @@ def write_report(
     )
     ledger.reported(batch, finished_ms)
     return report
+
+
+def utc(at_ms: int) -> datetime:
+    """A time of the ledger: milliseconds since the epoch."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def _harmless(cell: object) -> object:
@@ -184,8 +194,6 @@ def _not_done(job: PairJob, failure: Failure | None, rest: PairState) -> Reporte
             "error_kind": failure.kind,
             "error": failure.message,
             # A ledger that was rebuilt from a report knows no times.
-            "finished_at": datetime.fromtimestamp(failure.failed_ms / 1000, UTC)
-            if failure.failed_ms
-            else None,
+            "finished_at": utc(failure.failed_ms) if failure.failed_ms else None,
         }
     )

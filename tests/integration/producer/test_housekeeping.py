@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ from commands import Impasto
 from hands import fail, finish, lease
 from impasto.producer import BatchState, Client
 from impasto.producer.cli import main
+from impasto.producer.recover import recover
 from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
-from impasto.shared.errors import BadSettings, NoSuchBatch
+from impasto.shared.errors import BadSettings, LedgerUnavailable, NoSuchBatch
 from impasto.shared.jobs import fingerprint
 from impasto.shared.metadata import ResultPointer
 from impasto.shared.reports import write_report
+from impasto.shared.store import ObjectInfo
+from stage import picture, png
 
 
 @pytest.fixture
@@ -65,6 +70,18 @@ def empty_the_ledger(client: Client) -> None:
         redis.delete(key)
 
 
+def once(call: Callable[..., Any], calls: int = 1) -> Callable[..., Any]:
+    """The call, so many times; then Redis is gone."""
+    left = iter(range(calls))
+
+    def answer(*args: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise LedgerUnavailable("Redis is gone")
+        return call(*args, **options)
+
+    return answer
+
+
 def test_what_failed_is_tried_again_in_the_same_batch_and_reported_again(
     client: Client, impasto: Impasto, batch: str
 ) -> None:
@@ -80,6 +97,34 @@ def test_what_failed_is_tried_again_in_the_same_batch_and_reported_again(
         finish(client, batch, pair)
     assert client.status(batch).state is BatchState.DONE
     assert write_report(batch, connection.ledger, connection.batches).state == "done"
+
+
+def test_what_is_retried_goes_on_after_a_recovery_whatever_its_old_report_says(
+    client: Client, batch: str, tmp_path: Path
+) -> None:
+    connection = client.connection
+    for pair in (0, 2, 3, 4, 5):
+        put_result(client, batch, pair)
+    over(client, batch, 1)
+    write_report(batch, connection.ledger, connection.batches)
+    assert client.retry(batch, [0]) == 0
+    empty_the_ledger(client)
+    assert [one.state for one in client.recover().recovered] == [BatchState.FAILED]
+    assert client.retry(batch) == 1
+    client.fetch(batch, tmp_path / "fetched" / "running")
+    empty_the_ledger(client)
+    # Nor is it past its retention, which begins at its end.
+    briefly = connection.deployment.model_copy(update={"retention_days": 1e-9})
+    (one,) = recover(replace(connection, deployment=briefly)).recovered
+    assert (one.done, one.state) == (5, BatchState.ACTIVE)
+    connection.ledger.advance(batch, min_window=9)
+    fail(client, batch, 1)
+    write_report(batch, connection.ledger, connection.batches)
+    client.fetch(batch, tmp_path / "fetched" / "over")
+    empty_the_ledger(client)
+    assert [one.state for one in client.recover().recovered] == [BatchState.FAILED]
+    fetched = tmp_path / "fetched"
+    assert list(fetched.rglob("report.json")) == [fetched / "over" / "report.json"]
 
 
 def test_a_retry_puts_messages_on_the_queue_at_once(client: Client, batch: str) -> None:
@@ -186,6 +231,53 @@ def test_a_batch_that_is_not_over_is_named_and_nothing_is_purged(
     assert [one.batch for one in client.purge(older_than_seconds=0)] == [batch]
 
 
+def test_results_that_a_batch_has_yet_to_read_are_not_purged(
+    client: Client, batch: str, paintings: Path
+) -> None:
+    store = client.connection.store
+    store.put(layout.picture_key(batch, "a__b", "png"), png(picture(1)), content_type="image/png")
+    reader = client.submit(f"store:outputs/{batch}", paintings).batch
+    assert reader is not None
+    over(client, batch)
+    with pytest.raises(BadSettings, match=f"results of batch {batch} are inputs of batch {reader}"):
+        client.purge([batch], outputs=True)
+    assert client.status(batch).is_over
+    client.cancel(reader)
+    assert [one.batch for one in client.purge([batch], outputs=True)] == [batch]
+
+
+def test_a_batch_that_is_retried_while_it_is_purged_stays(
+    client: Client, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_result(client, batch, 0)
+    over(client, batch, 1)
+    ledger, store = client.connection.ledger, client.connection.store
+    list_objects = store.list
+
+    def retry_then_list(prefix: str) -> Iterator[ObjectInfo]:
+        client.retry(batch)
+        return list_objects(prefix)
+
+    stored = keys(client, layout.outputs_prefix(batch))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "list", retry_then_list)
+        with pytest.raises(BadSettings, match="was retried meanwhile"):
+            client.purge([batch], outputs=True)
+    assert keys(client, layout.outputs_prefix(batch)) == stored
+
+    fail(client, batch, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "forget", lambda batch: False)
+        with pytest.raises(BadSettings, match="was retried meanwhile"):
+            client.purge([batch])
+    assert store.head(layout.purged_key(batch)) is None
+    # One that was purged only by half is wanted again, too.
+    store.put(layout.purged_key(batch), b"{}", content_type="application/json")
+    client.retry(batch)
+    empty_the_ledger(client)
+    assert [one.batch for one in client.recover().recovered] == [batch]
+
+
 def test_nothing_is_purged_where_nobody_can_be_asked(
     client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str], batch: str
 ) -> None:
@@ -233,6 +325,47 @@ def test_a_batch_that_was_over_ends_as_it_had_with_the_same_failures(client: Cli
     assert connection.ledger.running(batch) == []
 
 
+@pytest.mark.parametrize("end", [BatchState.ACTIVE, BatchState.CANCELLED])
+def test_a_batch_whose_rebuilding_was_broken_off_is_rebuilt_by_the_next_recovery(
+    client: Client, batch: str, end: BatchState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = client.connection
+    ledger = connection.ledger
+    for pair in (0, 5):
+        put_result(client, batch, pair)
+    if end is BatchState.CANCELLED:
+        client.cancel(batch)
+        write_report(batch, ledger, connection.batches)
+    empty_the_ledger(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "finish", once(ledger.finish))
+        patch.setattr(ledger, "control", once(ledger.control))
+        with pytest.raises(LedgerUnavailable):
+            client.recover()
+    assert (client.status(batch).state, client.status(batch).done) == (BatchState.PAUSED, 1)
+    (one,) = client.recover().recovered
+    assert (one.done, one.state) == (2, end)
+    again = client.recover()
+    assert (again.recovered, again.known) == ((), 1)
+
+
+def test_failures_are_all_kept_by_the_next_recovery_when_one_was_broken_off_among_them(
+    client: Client, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = client.connection
+    over(client, batch, *range(6))
+    write_report(batch, connection.ledger, connection.batches)
+    told = [failure.told() for failure in client.failures(batch)]
+    empty_the_ledger(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(connection.ledger, "fail", once(connection.ledger.fail))
+        with pytest.raises(LedgerUnavailable):
+            client.recover()
+    assert client.status(batch).failed == 1
+    assert [one.state for one in client.recover().recovered] == [BatchState.FAILED]
+    assert [failure.told() for failure in client.failures(batch)] == told
+
+
 def test_what_a_finished_batch_has_lost_since_is_made_again(client: Client, batch: str) -> None:
     put_result(client, batch, 0)
     over(client, batch, 1)
@@ -269,27 +402,85 @@ def test_of_two_submissions_at_once_with_one_token_a_recovery_finds_one_batch(
     assert [one.batch for one in client.recover().recovered] == [batch]
 
 
-def test_a_batch_whose_files_are_damaged_is_told_and_the_others_are_recovered(
-    client: Client, impasto: Impasto, capsys: pytest.CaptureFixture[str], batch: str
+def test_of_a_submission_that_was_repeated_a_recovery_finds_one_batch_and_names_the_other(
+    client: Client,
+    impasto: Impasto,
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client.connection.store.put(layout.spec_key("broken"), b"{", content_type="application/json")
+    with monkeypatch.context() as patch:
+        patch.setattr(client.connection.ledger, "open", once(lambda opening: None, calls=0))
+        with pytest.raises(
+            LedgerUnavailable, match=r"batch june-\w{6} may have been submitted: impasto"
+        ) as told:
+            client.submit(photos, paintings, name="June")
+    (first,) = {key.split("/")[1] for key in keys(client, layout.BATCHES)}
+    assert first in str(told.value)
+    second = client.submit(photos, paintings, name="June").batch
+    assert second is not None
+    assert second != first
+    # Redis knows the one, and has never heard of the other.
+    recovery = client.recover()
+    assert (recovery.recovered, recovery.known, recovery.doubles) == ((), 1, {first: second})
+    empty_the_ledger(client)
+    capsys.readouterr()
+    assert main(["recover"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{second} is active: 0 of 6 were done already\n"
+    assert f"{first} never ran, and {second} is the same submission" in captured.err
+    assert [one.batch for one in client.recover([first]).recovered] == [first]
+    # From now on both are real, whatever becomes of Redis.
+    put_result(client, first, 0)
+    put_result(client, second, 0)
+    empty_the_ledger(client)
+    assert {one.batch for one in client.recover().recovered} == {first, second}
+
+
+def test_what_cannot_be_read_is_told_and_the_other_batches_are_recovered(
+    client: Client,
+    impasto: Impasto,
+    capsys: pytest.CaptureFixture[str],
+    batch: str,
+    photos: Path,
+    paintings: Path,
+) -> None:
+    newer_list = client.submit(photos, paintings, settings={"seed": 1}).batch
+    assert newer_list is not None
+    unreadable = {
+        layout.spec_key("broken"): b"{",
+        layout.spec_key("newer"): b'{"version": 2}',
+        layout.chunk_key(newer_list, "contents", 0): b'{"new": 1}\n',
+    }
+    for key, body in unreadable.items():
+        client.connection.store.put(key, body, content_type="application/json")
     empty_the_ledger(client)
     capsys.readouterr()
     assert main(["recover", "--json"]) == 1
     captured = capsys.readouterr()
     answer = json.loads(captured.out)
     assert [one["batch"] for one in answer["recovered"]] == [batch]
-    assert "batches/broken/batch.json" in answer["problems"][0]
-    assert "left out: batches/broken/batch.json" in captured.err
+    assert [line.split()[0] for line in answer["problems"]] == list(unreadable)
+    for key in unreadable:
+        assert f"left out: {key}" in captured.err
 
 
-def test_a_batch_that_the_ledger_knows_is_not_touched(client: Client, batch: str) -> None:
+def test_a_batch_that_the_ledger_knows_is_not_touched(
+    client: Client, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lease(client, batch, 0)
     client.pause(batch)
     before = client.status(batch)
     put_result(client, batch, 1)
     recovery = client.recover()
     assert (recovery.recovered, recovery.known) == ((), 1)
+    with monkeypatch.context() as patch:
+        # It was not there yet when the recovery asked.
+        patch.setattr(client.connection.ledger, "batches", list)
+        recovery = client.recover()
+        again = client.recover()
+    assert (recovery.recovered, recovery.known) == (again.recovered, again.known) == ((), 1)
     assert client.status(batch) == before
     with pytest.raises(NoSuchBatch, match="'nowhere'"):
         client.recover(["nowhere"])

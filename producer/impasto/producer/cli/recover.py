@@ -25,7 +25,7 @@ def recover(
     """Rebuild from the store what Redis has lost, after it was emptied or replaced.
 
     What is done stays done, what was over ends as it had, and the rest runs. Schedules fire again. What Redis
-    knows is not touched.
+    knows is not touched, unless an earlier recover was broken off in it.
     """
     screen = Screen(quiet=quiet, progress=not no_progress)
     stands = "what was rebuilt stays; run it again to go on"
@@ -35,6 +35,11 @@ def recover(
         screen.note(f"left out: {printable(problem)}")
     if recovery.passed_over:
         screen.note(f"passed over: {counted(len(recovery.passed_over), 'purged or outdated batch')}")
+    for double, other in recovery.doubles.items():
+        screen.note(
+            f"passed over: {double} never ran, and {other} is the same submission; "
+            f"`impasto recover {double}` runs it as well"
+        )
     if json_:
         as_json(
             {
@@ -50,6 +55,7 @@ def recover(
                 ],
                 "known": recovery.known,
                 "passed_over": list(recovery.passed_over),
+                "doubles": dict(recovery.doubles),
                 "problems": list(recovery.problems),
                 "schedules": list(recovery.schedules),
             }
