@@ -10,7 +10,7 @@ from pathlib import Path
 
 from impasto.producer.kinds import Kind
 from impasto.producer.memory import Picture
-from impasto.producer.sources import Candidate, ListObjects, Rejected, Source, find, name_of
+from impasto.producer.sources import Candidate, ListObjects, Rejected, Source, find, find_single, name_of
 from impasto.shared.errors import BadSettings
 from impasto.shared.jobs import LARGEST_WEIGHT, LEAST_WEIGHT, MAX_PAINTINGS
 from impasto.shared.printable import printable
@@ -60,10 +60,11 @@ StyleCandidate = Candidate | BlendCandidate
 
 @dataclass
 class FoundStyles:
-    """What the sources of styles stand for, in their order; `kinds` as in `Found`."""
+    """What the sources of styles stand for, in their order; `unplaced` and `kinds` as in `Found`."""
 
     candidates: list[StyleCandidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    unplaced: list[Rejected] = field(default_factory=list)
     kinds: Counter[Kind] = field(default_factory=Counter)
 
 
@@ -84,6 +85,7 @@ def find_styles(sources: Iterable[Source | Blend], *, list_objects: ListObjects)
             found = find([source], list_objects=list_objects)
             styles.candidates += found.candidates
             styles.rejected += found.rejected
+            styles.unplaced += found.unplaced
             styles.kinds += found.kinds
     return styles
 
@@ -96,11 +98,8 @@ def of_blend(name: str, painting: str, error: str) -> Rejected:
 def _find_blend(blend: Blend, list_objects: ListObjects) -> BlendCandidate | Rejected:
     paintings: list[tuple[Candidate, float]] = []
     for source, weight in blend.paintings.items():
-        found = find([source], list_objects=list_objects)
-        name = name_of(source)
-        if len(found.candidates) > 1:
-            return of_blend(blend.name, name, f"it is {len(found.candidates)} pictures: name one of them")
-        if not found.candidates:
-            return of_blend(blend.name, name, found.rejected[0].error)
-        paintings.append((found.candidates[0], weight))
+        found = find_single(source, list_objects=list_objects)
+        if isinstance(found, Rejected):
+            return of_blend(blend.name, name_of(source), found.error)
+        paintings.append((found, weight))
     return BlendCandidate(blend.name, tuple(paintings))

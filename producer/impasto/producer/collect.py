@@ -19,7 +19,7 @@ from impasto.producer.parallel import each
 from impasto.producer.sources import RAW_EXTENSIONS, Candidate, Rejected, extension_of, rejection
 from impasto.producer.uploads import Uploads
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadPicture, ImpastoError, Permanent, StoreRefused
+from impasto.shared.errors import BadPicture, ImpastoError, InputRefused, Permanent, StoreRefused
 from impasto.shared.jobs import Content, InputRef, StyleRef
 from impasto.shared.layout import InputList, input_key
 from impasto.shared.names import SlugSet
@@ -94,7 +94,7 @@ class Tally:
 
 
 class _NotTaken(Exception):
-    """The store refuses an upload, which is no fault of the input."""
+    """The store refuses an upload, or to tell what it has, which is no fault of the input."""
 
     def __init__(self, error: StoreRefused) -> None:
         super().__init__(str(error))
@@ -149,7 +149,8 @@ class Collector:
         """The candidates as contents with their masks, in their order; equal bytes (and masks) are one unless
         `keep_places`.
 
-        Raises the store's errors when it fails at large; what is wrong with one input is that input's.
+        Raises the store's errors when it fails at large, and Transient when the disk or this machine does;
+        what is wrong with one input is that input's.
         """
         return self._collect(
             "contents", candidates, self._check_content, keep_places=keep_places, on_progress=on_progress
@@ -221,8 +222,8 @@ class Collector:
 
         bytes_total = sum(map(_size_bytes, candidates))
         bytes_done = 0
-        self._asking_the_store(lambda: self._uploads.expect(len(candidates)))
         try:
+            self._asking_the_store(lambda: self._uploads.expect(len(candidates)))
             with self._known:
                 for done, (candidate, answer) in enumerate(each(look, candidates, threads=_UPLOADS), start=1):
                     bytes_done += _size_bytes(candidate)
@@ -233,19 +234,24 @@ class Collector:
             raise refusal.error from refusal
 
     def _check_content(self, candidate: Candidate) -> CheckedContent | Rejected:
+        path = folders_of(candidate.folders) if self._paths else ""
+        mask: Kept | Rejected | None = None
         try:
             content = self._open(candidate)
+            if candidate.mask is not None:
+                mask = self._check_mask(candidate.mask, content)
+            if isinstance(mask, Rejected):
+                return mask
+            return CheckedContent(self._keep(content), mask, path)
         except (OSError, Permanent) as error:
             return rejection(candidate.name, error)
-        path = folders_of(candidate.folders) if self._paths else ""
-        if candidate.mask is None:
-            return CheckedContent(self._keep(content), None, path)
+
+    def _check_mask(self, mask: Candidate, content: _Opened) -> Kept | Rejected:
         try:
-            mask = self._open(candidate.mask, mask_of=content.size_px)
+            return self._keep(self._open(mask, mask_of=content.size_px))
         except (OSError, Permanent) as error:
-            why = rejection(candidate.mask.name, error)
-            return without_content(why.input, why.error, [candidate.name])
-        return CheckedContent(self._keep(content), self._keep(mask), path)
+            why = rejection(mask.name, error)
+            return without_content(why.input, why.error, [content.candidate.name])
 
     def _check_style(self, candidate: StyleCandidate) -> CheckedStyle | CheckedBlend | Rejected:
         if isinstance(candidate, BlendCandidate):
@@ -337,7 +343,10 @@ class Collector:
     def _asking_the_store(self, ask: Callable[[], None]) -> None:
         """Where nothing is uploaded, a store that does not answer is no reason to end."""
         if self.upload:
-            ask()
+            try:
+                ask()
+            except StoreRefused as error:
+                raise _NotTaken(error) from error
         elif self._compare and self._tally.problem is None:
             try:
                 ask()
@@ -349,10 +358,7 @@ class Collector:
             if not self.upload:
                 return
             data = self._again(opened) if opened.data is None else opened.data
-            try:
-                self._store.put(key, data, content_type=opened.format.content_type)
-            except StoreRefused as error:
-                raise _NotTaken(error) from error
+            self._store.put(key, data, content_type=opened.format.content_type)
 
         match self._uploads.put_once(key, opened.size_bytes, put):
             case "put":
@@ -361,12 +367,12 @@ class Collector:
                 self._count(there=1)
 
     def _again(self, opened: _Opened) -> bytes:
-        """The bytes of a file that was known without reading. Raises BadPicture when they are others now."""
+        """The bytes of a file that was known without reading. Raises InputRefused when they are others."""
         data = self._read(opened.candidate)
         if hashlib.sha256(data).hexdigest() != opened.sha256:
             if opened.candidate.path is not None:
                 self._known.forget(opened.candidate.path)
-            raise BadPicture("it changed while it was looked at: submit it again")
+            raise InputRefused("it changed while it was looked at: submit it again")
         self._count(read=1, known=-1)
         return data
 

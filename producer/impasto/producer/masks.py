@@ -55,7 +55,7 @@ def find_contents(
     of_masks = find(masks, list_objects=list_objects)
     found.rejected += of_masks.rejected
     found.kinds += of_masks.kinds
-    _assign(of_masks.candidates, found)
+    _assign([mask for mask in of_masks.candidates if not mask.left_out], found)
     return found
 
 

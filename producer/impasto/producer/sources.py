@@ -1,6 +1,6 @@
 """From what people name (folders, files, globs, s3:// and store: prefixes) to the single inputs in it."""
 
-# ruff: noqa: PTH111, PTH112, PTH116, PTH120, PTH122, PTH207
+# ruff: noqa: PTH111, PTH112, PTH116, PTH120, PTH122
 # A hundred thousand names are handled as text: as Path objects they take several times as long.
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from impasto.producer.faults import fault_of_the_machine
+from impasto.producer.globs import Globber, goes_deep
 from impasto.producer.kinds import Kind, kind_of
 from impasto.producer.memory import Picture
 from impasto.shared.errors import BadPicture, BadSettings, Permanent
@@ -64,6 +66,10 @@ PICTURE_EXTENSIONS: Final = (
 )
 """What is looked at in a folder. Not all of it can be decoded: what can't is named, never passed over."""
 
+LONGEST_ADDRESS: Final = 4096
+"""In characters; as `InputRef` has it."""
+
+_OBJECTS: Final = ("s3://", "store:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -123,11 +129,13 @@ Source = str | Path | Picture | Candidate
 class Found:
     """What the sources stand for, in their order; `kinds` counts files whose names are no pictures'.
 
-    `folder` is that of the source under way.
+    A rejected input keeps its place among the candidates, left out; `unplaced` are those of `rejected` of
+    which nobody knows how many inputs they would have been. `folder` is that of the source under way.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    unplaced: list[Rejected] = field(default_factory=list)
     kinds: Counter[Kind] = field(default_factory=Counter)
     folder: str = ""
 
@@ -136,17 +144,26 @@ class Found:
         """How many files were passed over."""
         return self.kinds.total()
 
+    def reject(self, rejected: Rejected, *, is_one: bool) -> None:
+        """`is_one`: it would have been a single input."""
+        self.rejected.append(rejected)
+        if is_one:
+            self.candidates.append(Candidate(rejected.input, 0, left_out=True))
+        else:
+            self.unplaced.append(rejected)
+
     def add(self, other: Found) -> None:
         """Behind what is here already."""
         self.candidates += other.candidates
         self.rejected += other.rejected
+        self.unplaced += other.unplaced
         self.kinds += other.kinds
 
 
 def find(sources: Iterable[Source], *, list_objects: ListObjects) -> Found:
     """All single inputs, folders and globs in sorted order; a source that gives none is rejected itself.
 
-    Raises only what may pass: a store that does not answer now.
+    Raises only what may pass: a store or a disk that does not answer now.
     """
     found = Found()
     for source in sources:
@@ -161,20 +178,28 @@ def find(sources: Iterable[Source], *, list_objects: ListObjects) -> Found:
         try:
             _expand(text, found, list_objects)
         except (Permanent, OSError) as error:
-            found.rejected.append(rejection(readable(text), error))
+            found.reject(rejection(readable(text), error), is_one=_is_one(text))
             continue
         if (len(found.candidates), len(found.rejected)) == before[:2]:
             skipped = found.skipped - before[2]
-            found.rejected.append(Rejected(readable(text), _why_nothing(text, skipped)))
+            found.reject(Rejected(readable(text), _why_nothing(text, skipped)), is_one=_is_one(text))
     return found
 
 
 def find_single(source: Source, *, list_objects: ListObjects) -> Candidate | Rejected:
     """The one input that a source must stand for. Raises as `find`."""
     found = find([source], list_objects=list_objects)
-    if len(found.candidates) > 1:
-        return Rejected(name_of(source), f"it is {len(found.candidates)} pictures: name one of them")
-    return found.candidates[0] if found.candidates else found.rejected[0]
+    there = [candidate for candidate in found.candidates if not candidate.left_out]
+    if len(there) > 1:
+        return Rejected(name_of(source), f"it is {len(there)} pictures: name one of them")
+    return there[0] if there else found.rejected[0]
+
+
+def _is_one(source: str) -> bool:
+    """Whether what is not there, or can't be read, would by its name have been a single picture."""
+    if _MAGIC.search(source) or extension_of(source) not in PICTURE_EXTENSIONS:
+        return False
+    return not os.path.isdir(os.path.expanduser(source))
 
 
 def _why_nothing(source: str, skipped: int) -> str:
@@ -190,7 +215,26 @@ def name_of(source: Source) -> str:
 
 def readable(name: str | Path) -> str:
     """The name as Unicode text: bytes of a file's name that are none become U+FFFD."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    try:
+        return os.fsencode(name).decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        # Half a character, which JSON can hold and a file's name can't.
+        return os.fspath(name).encode("utf-8", "replace").decode()
+
+
+def problem_of_name(name: str) -> str | None:
+    """Why no input can be called so; None where one may be."""
+    if not name.strip() or "\0" in name:
+        return "it is no name"
+    is_address = name.startswith(_OBJECTS)
+    try:
+        # Bytes that are no text are still a file's name.
+        name.encode("utf-8", "strict" if is_address else "surrogateescape")
+    except UnicodeEncodeError as error:
+        return f"it is no name, since it is no Unicode text at character {error.start + 1}"
+    if is_address and len(name) > LONGEST_ADDRESS:
+        return f"it has {len(name):,} characters, and an address at most {LONGEST_ADDRESS:,}"
+    return None
 
 
 def extension_of(name: str) -> str:
@@ -199,7 +243,12 @@ def extension_of(name: str) -> str:
 
 
 def rejection(name: str, error: Exception) -> Rejected:
-    """The input with what is wrong with it, which need not say its name once more."""
+    """The input with what is wrong with it, which need not say its name once more.
+
+    Raises Transient for an error that any other input could have met as well: the disk's, or this machine's.
+    """
+    if isinstance(error, OSError) and (fault := fault_of_the_machine(name, error)) is not None:
+        raise fault from error
     reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     shown = printable(name)
     for prefix in (f"{shown}: ", f"input {shown} is refused: ", f"input {shown} "):
@@ -208,9 +257,10 @@ def rejection(name: str, error: Exception) -> Rejected:
 
 
 def _expand(text: str, found: Found, list_objects: ListObjects) -> None:
-    if not text or "\0" in text:
-        raise BadSettings("it is no name")
-    if text.startswith(("s3://", "store:")):
+    problem = problem_of_name(text)
+    if problem is not None:
+        raise BadSettings(problem)
+    if text.startswith(_OBJECTS):
         _expand_objects(text, found, list_objects)
         return
     if text.startswith("file:"):
@@ -261,15 +311,31 @@ def _walk(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
     for entry in ordered:
         if entry.name.startswith("."):
             found.kinds[kind_of(entry.name)] += 1
-        elif entry.is_dir():
+        elif _may_be_folder(entry):
             folders.append(entry.path)
         else:
             _add_found(entry.path, found)
     for path in folders:
-        try:
-            _walk(path, found, above | {identity})
-        except OSError as error:
-            found.rejected.append(rejection(readable(path), error))
+        _walk_further(path, found, above | {identity})
+
+
+def _walk_further(folder: str, found: Found, above: frozenset[tuple[int, int]]) -> None:
+    """A folder that was not named itself: if it can't be read, the others go on."""
+    try:
+        _walk(folder, found, above)
+    except OSError as error:
+        found.reject(rejection(readable(folder), error), is_one=False)
+
+
+def _may_be_folder(entry: os.DirEntry[str] | str) -> bool:
+    """Where that can't be told, as of a link into a folder that is closed, by its name: what is no picture's
+    is then looked into, and so is named when it can't be."""
+    try:
+        return entry.is_dir() if isinstance(entry, os.DirEntry) else stat.S_ISDIR(os.stat(entry).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return extension_of(os.fspath(entry)) not in PICTURE_EXTENSIONS
 
 
 def _add_found(path: str, found: Found) -> None:
@@ -283,16 +349,19 @@ def _add_found(path: str, found: Found) -> None:
         else:
             found.kinds["other files"] += 1
     except OSError as error:
-        found.rejected.append(rejection(readable(path), error))
+        found.reject(rejection(readable(path), error), is_one=True)
 
 
 def _expand_glob(pattern: str, found: Found) -> None:
-    recursive = "**" in pattern
-    for path in sorted(glob.iglob(pattern, recursive=True)):
-        if not os.path.isdir(path):
+    def unreadable(folder: str, error: OSError) -> None:
+        found.reject(rejection(readable(folder), error), is_one=False)
+
+    is_deep = goes_deep(pattern)
+    for path in Globber(_may_be_folder, unreadable).paths(pattern):
+        if not _may_be_folder(path):
             _add_found(path, found)
-        elif not recursive:
-            _walk(path, found, above=frozenset())
+        elif not is_deep:
+            _walk_further(path, found, above=frozenset())
 
 
 def _expand_objects(text: str, found: Found, list_objects: ListObjects) -> None:

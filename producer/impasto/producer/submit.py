@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 
-from impasto.producer.blends import find_styles
+from impasto.producer.blends import FoundStyles, find_styles
 from impasto.producer.collect import Collected, Collector, OnProgress, Tally
 from impasto.producer.connection import Connection
 from impasto.producer.estimate import Matrix
@@ -15,10 +15,11 @@ from impasto.producer.masks import find_contents
 from impasto.producer.opening import check_names, make_spec, open_batch
 from impasto.producer.own_token import identity, token_or_batch
 from impasto.producer.request import Request, Submission, SubmissionRefused
-from impasto.producer.sources import Rejected
+from impasto.producer.sources import Found, Rejected
 from impasto.shared.deployment import Deployment
 from impasto.shared.jobs import Content, StyleRef
 from impasto.shared.output_names import check_tells_apart, uses_path
+from impasto.shared.printable import printable
 from impasto.shared.store import ObjectStore
 from impasto.shared.store.inputs import open_input_reader
 
@@ -129,7 +130,7 @@ def _collect(
     rejected = [*contents.rejected, *styles.rejected]
     zipped = request.pairs == "zip"
     if zipped:
-        refuse_unequal(len(contents.candidates), len(styles.candidates), rejected)
+        refuse_unpaired(contents, styles, rejected)
     collector = Collector(
         deployment,
         store,
@@ -139,10 +140,12 @@ def _collect(
         recheck=request.recheck,
         paths=uses_path(request.output_names),
     )
-    refuse_if_empty("content", contents.candidates, rejected)
-    refuse_if_empty("style", styles.candidates, rejected)
+    contents_there = [one for one in contents.candidates if not one.left_out]
+    styles_there = [one for one in styles.candidates if not one.left_out]
+    refuse_if_empty("content", contents_there, rejected)
+    refuse_if_empty("style", styles_there, rejected)
     if request.output_names is not None:
-        counts = len(contents.candidates), len(styles.candidates)
+        counts = len(contents_there), len(styles_there)
         check_tells_apart(request.output_names, *counts, zipped=zipped)
     if request.masks and not any(candidate.mask is not None for candidate in contents.candidates):
         # A folder's name with a letter wrong would otherwise cost a night of pictures styled whole.
@@ -197,12 +200,23 @@ def _collect(
     )
 
 
-def refuse_unequal(contents: int, styles: int, rejected: Sequence[Rejected]) -> None:
+def refuse_unpaired(contents: Found, styles: FoundStyles, rejected: Sequence[Rejected]) -> None:
     """Lists that can't be zipped: told before any of them is read."""
-    if contents != styles:
+    unplaced = [*contents.unplaced, *styles.unplaced]
+    problem = None
+    if unplaced:
+        # What comes behind it would be paired with what is another's.
+        first = unplaced[0]
+        problem = (
+            f"it is not known how many pictures {printable(first.input)} stands for ({first.error}): "
+            "mend it or leave it out"
+        )
+    elif len(contents.candidates) != len(styles.candidates):
+        problem = f"there are {len(contents.candidates)} contents and {len(styles.candidates)} styles"
+    if problem is not None:
         raise SubmissionRefused(
-            f"zip pairs the first content with the first style and so on, but there are "
-            f"{contents} contents and {styles} styles; nothing was submitted",
+            f"zip pairs the first content with the first style and so on, but {problem}; "
+            "nothing was submitted",
             tuple(rejected),
         )
 

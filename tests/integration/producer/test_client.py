@@ -75,6 +75,25 @@ def test_zip_pairs_the_first_with_the_first_and_a_bad_one_takes_its_partner_alon
     ]
 
 
+def test_zip_pairs_nothing_wrongly_when_each_list_lacks_something(
+    client: Client, photos: Path, paintings: Path
+) -> None:
+    contents = [photos / "photo 0.png", photos / "nowhere.png", photos / "photo 2.png"]
+    styles = [paintings / "painting 0.png", paintings / "painting 1.png", paintings / "nowhere.png"]
+    submission = client.submit(contents, styles, pairs="zip")
+    assert submission.pairs == 1
+    assert client.pair(str(submission.batch), 0).output_stem == "photo_0__painting_0"
+    assert len(submission.rejected) == 2
+
+    # How many photographs a folder holds that is not there nobody knows.
+    for sources in (
+        [photos / "photo 0.png", paintings / "none"],
+        [f"{photos}/*.tiff", photos / "photo 0.png"],
+    ):
+        with pytest.raises(SubmissionRefused, match="not known how many pictures"):
+            client.submit(sources, styles[:2], pairs="zip")
+
+
 def test_zip_of_unequal_lists_is_refused(client: Client, photos: Path, paintings: Path) -> None:
     with pytest.raises(SubmissionRefused, match="3 contents and 2 styles"):
         client.submit(photos, paintings, pairs="zip")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -13,9 +14,9 @@ from impasto.producer import uploads
 from impasto.producer.blends import Blend, find_styles
 from impasto.producer.collect import Collected, Collector, Progress
 from impasto.producer.masks import find_contents
-from impasto.producer.sources import find
+from impasto.producer.sources import Candidate, find
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import StoreRefused, StoreUnavailable
+from impasto.shared.errors import StoreRefused, StoreUnavailable, Transient
 from impasto.shared.jobs import BlendRef, Content, StyleRef
 from impasto.shared.store import ObjectInfo, ObjectStore
 from impasto.shared.store.folder import FolderStore
@@ -377,6 +378,77 @@ def test_a_known_file_that_the_store_has_not_is_read_and_uploaded(
         assert ref is not None
         data = FolderStore(tmp_path / "other").get(ref.uri.removeprefix("store:"))
         assert hashlib.sha256(data).hexdigest() == ref.sha256
+
+
+class Troubled(Collector):
+    """One of its files can't be read."""
+
+    name = ""
+    error = OSError()
+
+    def _read(self, candidate: Candidate) -> bytes:
+        if candidate.name.endswith(self.name):
+            raise self.error
+        return super()._read(candidate)
+
+
+def troubled(deployment: Deployment, store: ObjectStore, name: str, number: int) -> Troubled:
+    one = Troubled(deployment, store, InputReader(store, limit_bytes=deployment.max_input_bytes))
+    one.name, one.error = name, OSError(number, os.strerror(number))
+    return one
+
+
+def test_a_known_file_that_is_gone_when_it_is_to_be_uploaded_is_rejected_alone(
+    photos: Path, tmp_path: Path, deployment: Deployment, store: FolderStore, make_picture: MakePicture
+) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").write_bytes(make_picture(200))
+    old(tmp_path)
+    candidates = find_contents([photos], [tmp_path / "masks"], list_objects=lambda _: ()).candidates
+    collector(deployment, store, upload=False).contents(candidates)
+
+    of_content = troubled(deployment, store, "b.jpg", errno.ENOENT).contents(candidates)
+    assert [ref and Path(ref.name).name for ref in of_content.refs] == ["a.PNG", "c.webp"]
+    assert [(Path(one.input).name, one.error) for one in of_content.rejected] == [
+        ("b.jpg", "No such file or directory")
+    ]
+    other = FolderStore(tmp_path / "other")
+    of_mask = troubled(deployment, other, "masks/a.png", errno.ENOENT).contents(candidates)
+    assert [ref and Path(ref.name).name for ref in of_mask.refs] == ["b.jpg", "c.webp"]
+    ((name, error),) = [(Path(one.input).name, one.error) for one in of_mask.rejected]
+    assert name == "a.png"
+    assert error.endswith("a.PNG is left out with it")
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EHOSTDOWN, errno.EMFILE, errno.ENOMEM])
+def test_a_disk_or_machine_that_fails_ends_the_collecting_and_rejects_nobody(
+    photos: Path, deployment: Deployment, store: FolderStore, number: int
+) -> None:
+    old(photos)
+    candidates = find([photos], list_objects=lambda _: ()).candidates
+    with pytest.raises(Transient, match=r"c\.webp can't be read now .*: .* then do the same again") as raised:
+        troubled(deployment, store, "c.webp", number).contents(candidates)
+    assert raised.value.exit_code == 75
+    again = collector(deployment, store)
+    assert len(again.contents(candidates).refs) == 3
+    assert (again.tally.known, again.tally.uploaded) == (2, 1)
+
+
+def test_a_sector_that_can_t_be_read_is_its_files_alone_unless_the_folder_fails_too(
+    photos: Path, deployment: Deployment, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = find([photos], list_objects=lambda _: ()).candidates
+    collected = troubled(deployment, store, "c.webp", errno.EIO).contents(candidates)
+    assert [(Path(one.input).name, one.error) for one in collected.rejected] == [
+        ("c.webp", "Input/output error")
+    ]
+
+    def gone(folder: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", gone)
+    with pytest.raises(Transient, match="disk or share"):
+        troubled(deployment, store, "c.webp", errno.EIO).contents(candidates)
 
 
 def test_recheck_reads_everything_again(photos: Path, deployment: Deployment, store: FolderStore) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from impasto.producer.sources import Found, find
-from impasto.shared.errors import InputRefused, StoreUnavailable
+from impasto.shared.errors import InputRefused, StoreUnavailable, Transient
 
 
 def no_s3(url: str) -> Iterator[tuple[str, int]]:
@@ -29,7 +30,9 @@ def found(*sources: str | Path, bucket: dict[str, int] | None = None) -> Found:
 
 
 def names(result: Found, folder: Path) -> list[str]:
-    return [os.path.relpath(candidate.name, folder) for candidate in result.candidates]
+    """Of those that are there."""
+    there = (candidate for candidate in result.candidates if not candidate.left_out)
+    return [os.path.relpath(candidate.name, folder) for candidate in there]
 
 
 def test_a_folder_gives_its_pictures_in_order_and_counts_the_rest(photos: Path) -> None:
@@ -105,13 +108,50 @@ def test_links_that_go_in_a_circle_end(photos: Path) -> None:
     assert names(found(photos), photos) == ["a.PNG", "b.jpg", "deep/c.webp"]
 
 
-def test_a_link_to_nothing_is_named(photos: Path) -> None:
-    (photos / "gone.png").symlink_to(photos / "never-there")
-    result = found(photos)
-    assert len(result.candidates) == 3
-    assert [(Path(one.input).name, one.error) for one in result.rejected] == [
-        ("gone.png", "No such file or directory")
+@pytest.mark.parametrize("pattern", ["**/*", "**", "**/**/*.*"])
+def test_a_pattern_of_any_depth_finds_each_file_once_where_links_go_in_circles(
+    photos: Path, pattern: str
+) -> None:
+    for name in ("all", "deep/here", "deep/again"):
+        (photos / name).symlink_to(".")
+    (photos / "deep" / "top").symlink_to(photos)
+    result = found(f"{photos}/{pattern}")
+    assert (names(result, photos), result.rejected) == (["a.PNG", "b.jpg", "deep/c.webp"], [])
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", "/**/*"])
+def test_an_odd_link_is_named_and_the_rest_of_its_folder_goes_on(tmp_path: Path, pattern: str) -> None:
+    for name in ("a.png", "z.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "m.png").symlink_to("m.png")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "p.png").symlink_to("never-there")
+    result = found(f"{tmp_path}{pattern}")
+    assert names(result, tmp_path) == ["a.png", "z.png"]
+    why = {Path(one.input).name: one.error for one in result.rejected}
+    assert why == {
+        "m.png": "Too many levels of symbolic links",
+        "loop": "Too many levels of symbolic links",
+        "p.png": "No such file or directory",
+    }
+    assert [Path(one.input).name for one in result.unplaced] == ["loop"]
+
+
+def test_a_rejected_input_keeps_its_place_and_what_may_have_been_several_is_told_apart(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "gone.jpg").symlink_to("never-there")
+    sources = (tmp_path / "none.jpg", tmp_path / "inbox", photos / "b.jpg", "ftp://x/y.png", "\ud800.png")
+    result = found(*sources, tmp_path / "nowhere", f"{tmp_path}/*.tiff", photos / ".git" / "none")
+    assert [(Path(one.name).name, one.left_out) for one in result.candidates] == [
+        ("none.jpg", True),
+        ("gone.jpg", True),
+        ("b.jpg", False),
+        ("y.png", True),
+        ("?.png", True),
     ]
+    assert [Path(one.input).name for one in result.unplaced] == ["nowhere", "*.tiff", "none"]
 
 
 def test_bytes_that_are_no_text_in_a_name_are_shown_as_such_and_found_all_the_same(tmp_path: Path) -> None:
@@ -168,6 +208,22 @@ def test_what_lies_in_the_store_is_found_by_its_place_there() -> None:
 def test_each_input_knows_the_folder_that_its_source_named(photos: Path, source: str, folder: str) -> None:
     result = found(f"{photos}{source}")
     assert {one.folder.removesuffix("/") for one in result.candidates} == {f"{photos}{folder}"}
+
+
+def test_a_share_that_is_gone_is_no_fault_of_what_lies_on_it(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def gone(folder: str) -> os._ScandirIterator[str]:
+        if folder.endswith("deep"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    for source in (photos, f"{photos}/**/*.jpg", f"{photos}/*"):
+        with pytest.raises(Transient, match=r"photos/deep can't be read now \(Stale file handle\).* share"):
+            found(source)
 
 
 def test_a_store_that_does_not_answer_is_no_fault_of_the_source() -> None:

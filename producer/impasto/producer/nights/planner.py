@@ -24,7 +24,7 @@ from impasto.producer.nights.units import (
 from impasto.producer.parallel import each
 from impasto.producer.schedules.spec import ScheduleSpec
 from impasto.producer.sources import Candidate, Rejected
-from impasto.producer.submit import refuse_if_empty, refuse_unequal
+from impasto.producer.submit import refuse_if_empty, refuse_unpaired
 from impasto.shared.deployment import Deployment
 from impasto.shared.output_names import uses_path
 from impasto.shared.settings import StyleSettings
@@ -106,8 +106,8 @@ class Planner:
         self.observed = Observed()
 
     def plan(self) -> Plan:
-        """Raises SubmissionRefused when no style is left, or when lists to be zipped differ in length; and
-        the store's errors.
+        """Raises SubmissionRefused when no style is left, or when lists to be zipped don't fit each
+        other; and the store's errors.
         """
         found = find_contents(self._schedule.contents, self._schedule.masks, list_objects=self._list)
         found_styles = find_styles(self._schedule.style_sources, list_objects=self._list)
@@ -115,7 +115,7 @@ class Planner:
         self._rejected = [*found.rejected, *found_styles.rejected]
         zipped = self._schedule.pairs == "zip"
         if zipped:
-            refuse_unequal(len(contents), len(candidates), self._rejected)
+            refuse_unpaired(found, found_styles, self._rejected)
         styles = {place: (style, recalled) for place, style, recalled in self._styles(candidates)}
         refuse_if_empty("style", styles, self._rejected)
         looks = {place: look_of(style, self._settings) for place, (style, _) in styles.items()}
