@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TextIO, get_args
 
 from impasto.producer.request import SubmissionRefused, setting_value
-from impasto.producer.sources import Rejected
+from impasto.producer.sources import Rejected, problem_of_name
 from impasto.shared.errors import BadSettings
 from impasto.shared.printable import printable
 
@@ -147,8 +147,9 @@ class _Rows:
         text = _text(fields, column)
         if text is None:
             return None
-        if "\0" in text or not text.strip():
-            raise _Senseless(column, "it is no name: give a file, s3://bucket/key or store:key")
+        problem = problem_of_name(text)
+        if problem is not None:
+            raise _Senseless(column, f"{problem}: give a file, s3://bucket/key or store:key")
         if not (text.startswith(("store:", "file:", "~")) or "://" in text):
             text = os.path.join(self._folder, text)  # noqa: PTH118
         return self._texts.setdefault(text, text)

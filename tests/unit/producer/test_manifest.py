@@ -128,6 +128,13 @@ def test_each_senseless_row_of_csv_is_named_by_line_and_column(
         ('{"content": "a", "stlye": "b"}', "line 2, column stlye", "no column"),
         ('{"content": "a", "style": "b", "settings": 5}', "line 2, column settings", "no object"),
         ('{"content": " ", "style": "b"}', "line 2, column content", "no name"),
+        ('{"content": "\\ud800.jpg", "style": "b"}', "line 2, column content", "no Unicode text"),
+        ('{"content": "a", "style": "s3://b/\\udcff.png"}', "line 2, column style", "no Unicode text"),
+        (
+            json.dumps({"content": "a", "style": "b", "mask": f"s3://bucket/{'m' * 4085}"}),
+            "line 2, column mask",
+            "4,097 characters",
+        ),
     ],
 )
 def test_each_senseless_row_of_json_lines_is_named_by_line_and_column(
