@@ -27,7 +27,7 @@ from crew import Crew
 from faulty_proxy import Fault, FaultyProxy
 from impasto.shared import layout
 from impasto.shared.celery_app import queue_keys
-from impasto.shared.errors import Transient
+from impasto.shared.errors import BadPicture, PoisonPair, Transient
 from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger import BatchState, Control
 from noop_worker import FLAKY, POISON
@@ -54,6 +54,9 @@ STORE_FAULTS: Final = (
     Fault.REDIRECT,
     Fault.NOT_FOUND_PAGE,
 )
+BLAMED_ON: Final = {"damaged": {BadPicture.kind}, "flaky": {"unexpected"}}
+"""What else may fail a pair of a batch that is spoilt so."""
+
 RUBBISH: Final = (
     {"nonsense": 1},
     "text",
@@ -69,7 +72,7 @@ class Soak:
         self._random = random.Random(seed)
         self._tell = tell
         self._seed = seed
-        self._batches: list[str] = []
+        self._batches: dict[str, str] = {}
 
     def run(self, seconds: float) -> dict[str, int]:
         """Chaos for so long, then peace, then the audit; how many batches and pairs came through."""
@@ -133,7 +136,7 @@ class Soak:
             data[0] = data[0][: len(data[0]) // 2]
         priority = self._random.randint(0, 9)
         batch = self._stage.submit(data, styles, priority=priority)
-        self._batches.append(batch)
+        self._batches[batch] = spoilt
         self._tell(f"submit {batch}: {len(contents)} × {len(styles)}, priority {priority} {spoilt}")
 
     def _strike_a_worker(self) -> None:
@@ -188,7 +191,7 @@ class Soak:
         self._stage.client.delete(*queue_keys(self._stage.deployment))
 
     def _repeat_messages(self) -> None:
-        batch = self._random.choice(self._batches)
+        batch = self._random.choice(list(self._batches))
         total = self._stage.ledger.status(batch).total
         pairs = [self._random.randrange(total) for _ in range(self._random.randint(1, 6))]
         self._tell(f"messages again: {batch} {pairs}")
@@ -201,7 +204,7 @@ class Soak:
         self._stage.app.send_task(name, args=[rubbish], queue=self._stage.deployment.queue)
 
     def _steer_a_batch(self) -> None:
-        batch = self._random.choice(self._batches)
+        batch = self._random.choice(list(self._batches))
         action = self._random.choice(("pause", "pause", "resume", "resume", "cancel", "retry", "prioritise"))
         self._tell(f"{action} {batch}")
         ledger = self._stage.ledger
@@ -237,6 +240,11 @@ class Soak:
         assert set(self._batches) <= set(batches), "a batch was lost"
         for batch in batches:
             audit(self._stage, batch)
+        for batch, spoilt in self._batches.items():
+            # Whichever pair computes may have its worker killed three times.
+            causes = {PoisonPair.kind, *BLAMED_ON.get(spoilt, ())}
+            blamed = {failure.kind for failure in self._stage.ledger.failures(batch)}
+            assert blamed <= causes, f"{batch} ({spoilt or 'whole'}): {blamed}"
         audit_ledger(self._stage)
         audit_store(self._stage, batches)
         statuses = [self._stage.ledger.status(batch) for batch in batches]
