@@ -17,7 +17,7 @@ class HeldPair:
         self.lease = lease
         self._computing = computing
         self._progress: dict[str, Any] = {}
-        self._order: Stopped | None = None
+        self._order: tuple[type[Stopped], str] | None = None
         # Renewals are told one after the other, or an old one could have the last word on who computes.
         self._renewing = threading.Lock()
 
@@ -46,12 +46,12 @@ class HeldPair:
             )
         self._order = self._order_of(answer)
 
-    def _order_of(self, answer: RenewAnswer) -> Stopped | None:
+    def _order_of(self, answer: RenewAnswer) -> tuple[type[Stopped], str] | None:
         lease = self.lease
-        orders: dict[RenewAnswer, Stopped] = {
-            RenewAnswer.CANCELLED: Cancelled(f"batch {lease.batch} was cancelled"),
-            RenewAnswer.PAUSED: HandedBack(f"batch {lease.batch} is paused"),
-            RenewAnswer.LOST: LeaseLost(f"pair {lease.pair} of {lease.batch} is in other hands"),
+        orders: dict[RenewAnswer, tuple[type[Stopped], str]] = {
+            RenewAnswer.CANCELLED: (Cancelled, f"batch {lease.batch} was cancelled"),
+            RenewAnswer.PAUSED: (HandedBack, f"batch {lease.batch} is paused"),
+            RenewAnswer.LOST: (LeaseLost, f"pair {lease.pair} of {lease.batch} is in other hands"),
         }
         return orders.get(answer)
 
@@ -62,8 +62,12 @@ class HeldPair:
         one has nothing left but to be put.
         """
         order = self._order
-        if order is not None and not (made and isinstance(order, HandedBack)):
-            raise order
+        if order is None:
+            return
+        kind, reason = order
+        if not (made and issubclass(kind, HandedBack)):
+            # A new one each time: an error that was raised holds the frames it passed through.
+            raise kind(reason)
 
 
 class HeldPairs:

@@ -31,11 +31,15 @@ from impasto.worker.patience import Patience
 log = structlog.get_logger()
 
 _UNEXPECTED_ATTEMPTS: Final = 2
-"""A fault nobody foresaw gets one more try: it may be the machine, and it may be the pair."""
+"""A fault nobody foresaw on a pair's first attempt gets one more: it may be the machine, and it may be the
+pair. Attempts that ended in another way count too, since the ledger does not tell them apart."""
 _MEMORY_ATTEMPTS: Final = 2
+_LONGEST_MESSAGE: Final = 500
+"""Characters: what a million failures say has to fit into Redis, and torch's errors can fill pages."""
 _UNREADABLE_WINDOWS: Final = 50
 
 T = TypeVar("T")
+AnyError = TypeVar("AnyError", bound=Exception)
 
 
 class Settler:
@@ -65,15 +69,15 @@ class Settler:
         try:
             return step()
         except LeaseLost as error:
-            log.warning("pair.lost", reason=str(error))
+            log.warning("pair.lost", reason=str(without_frames(error)))
             self._leave(held, lambda: None)
         except Stopped as error:
-            reason = error
+            reason = without_frames(error)
             self._leave(held, lambda: self._give_back(job, held.lease, reason))
         except Exception as error:
             if not isinstance(error, ImpastoError):
                 log.exception("pair.unexpected")
-            fault = error
+            fault = without_frames(error)
             self._leave(held, lambda: self._settle_fault(job, held.lease, fault))
         return None
 
@@ -116,11 +120,11 @@ class Settler:
                 lease_id=lease.lease_id,
                 delay_seconds=0.0,
                 give_back=True,
-                reason=str(reason),
+                reason=one_line(reason),
             )
         )
         log.info(
-            "pair.cancelled" if isinstance(reason, Cancelled) else "pair.handed_back", reason=str(reason)
+            "pair.cancelled" if isinstance(reason, Cancelled) else "pair.handed_back", reason=one_line(reason)
         )
         if held and isinstance(reason, HandedBack):
             try:
@@ -211,6 +215,24 @@ class Settler:
 
 
 def one_line(error: Exception) -> str:
-    """The error as a line of a log or a report; the kind of one that nobody foresaw goes before it."""
+    """The error as a line of a log or a report, of at most 500 characters.
+
+    The kind of one that nobody foresaw goes before it.
+    """
     text = " ".join(str(error).split())
-    return text if isinstance(error, ImpastoError) else f"{type(error).__name__}: {text}"
+    line = text if isinstance(error, ImpastoError) else f"{type(error).__name__}: {text}"
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
+
+
+def without_frames(error: AnyError) -> AnyError:
+    """The same error, alone: without the frames that it passed through, and without what led to it.
+
+    They hold the pair's tensors, and an error that outlives its handler holds its own handler's frame: a
+    cycle, which would keep the device's memory until the collector happens to run.
+    """
+    linked: list[BaseException] = [error]
+    while linked:
+        one = linked.pop()
+        linked += [other for other in (one.__cause__, one.__context__) if other is not None]
+        one.__traceback__ = one.__cause__ = one.__context__ = None
+    return error
