@@ -181,15 +181,71 @@ heart.stop()
 """
 
 
-def test_a_worker_that_waits_for_a_server_is_not_taken_for_deaf(stage: Stage) -> None:
-    submit(stage)
-    environment = {**stage.environment, "IMPASTO_DEAF_SECONDS": "4"}
-    patient = subprocess.run(
-        [sys.executable, "-c", PATIENT.replace("ENVIRONMENT", repr(environment))],
+def run(program: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A program of its own, since a worker that is taken for deaf ends."""
+    return subprocess.run(
+        [sys.executable, "-c", program.replace("ENVIRONMENT", repr(environment))],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_a_worker_that_waits_for_a_server_is_not_taken_for_deaf(stage: Stage) -> None:
+    submit(stage)
+    patient = run(PATIENT, {**stage.environment, "IMPASTO_DEAF_SECONDS": "4"})
     assert patient.returncode == 0, patient.stderr
+
+
+HANDLING: str = """
+import sys
+import time
+import noop_worker
+sys.modules["torch"] = noop_worker.torch_stand_in()
+noop_worker.stand_in()
+from pathlib import Path
+from types import SimpleNamespace
+from impasto.shared.batches import BatchFiles
+from impasto.shared.jobs import PairJob
+from impasto.shared.store.folder import FolderStore
+from impasto.worker.heart import Heart
+from impasto.worker.held import HeldPairs
+from impasto.worker.patience import Patience
+from impasto.worker.stopping import Stopping
+from impasto.worker.task import PairTask
+from stage import Stage
+
+class Slow(FolderStore):
+    def get(self, key, **options):
+        time.sleep(1.2)
+        return super().get(key, **options)
+
+stage = Stage(ENVIRONMENT)
+store = Slow(Path(stage.environment["IMPASTO_STORE_URL"].removeprefix("file://")))
+held_pairs = HeldPairs()
+time.sleep(1.1)
+heart = Heart(
+    worker="slow", info={}, deployment=stage.deployment, ledger=stage.ledger, dispatcher=stage.dispatcher,
+    held_pairs=held_pairs,
+)
+heart.start()
+time.sleep(0.3)
+task = PairTask(
+    worker="slow", deployment=stage.deployment, ledger=stage.ledger, files=BatchFiles(store),
+    conveyor=SimpleNamespace(carry=lambda job, held: print(held.lease.batch), wait_until_wanted=lambda: None),
+    held_pairs=held_pairs, patience=Patience(held_pairs, Stopping(1), store_seconds=1),
+)
+task.handle({"content": "store:inputs/content.png", "style": "store:inputs/style.png"})
+heart.stop()
+"""
+
+
+def test_neither_a_late_start_nor_a_slow_store_is_taken_for_deafness(stage: Stage) -> None:
+    submit(stage)
+    handled = run(
+        HANDLING, {**stage.environment, "IMPASTO_DEAF_SECONDS": "1", "IMPASTO_HEART_SECONDS": "0.1"}
+    )
+    assert handled.returncode == 0, handled.stderr
+    assert handled.stdout.startswith("job-")

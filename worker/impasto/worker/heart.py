@@ -49,6 +49,8 @@ class Heart:
         )
 
     def start(self) -> None:
+        # Until now nothing could be taken: Redis may have been waited for.
+        self._held_pairs.touch()
         self._beats.start()
 
     def stop(self) -> None:
@@ -67,7 +69,7 @@ class Heart:
         self._watch_for_deafness()
 
     def _watch_for_deafness(self) -> None:
-        if self._held_pairs.all() or self._dispatcher.broker_is_empty():
+        if self._held_pairs.is_busy or self._dispatcher.broker_is_empty():
             self._held_pairs.touch()
             return
         last_activity = self._held_pairs.last_activity

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from impasto.shared.errors import Cancelled, HandedBack, LeaseLost, Stopped
@@ -78,6 +80,7 @@ class HeldPairs:
         self._held: list[HeldPair] = []
         self.last_activity = time.monotonic()
         """When a message was last taken or a pair last left, for the watchdog."""
+        self._handling = False
 
     def take(self, lease: Lease, *, computing: bool = True) -> HeldPair:
         """From now on the heart renews this lease."""
@@ -93,8 +96,24 @@ class HeldPairs:
             self.last_activity = time.monotonic()
 
     def touch(self) -> None:
-        """A message was taken."""
+        """Whatever was silent until now was no sign of deafness."""
         self.last_activity = time.monotonic()
+
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """A message was taken, and whoever took it is at work: there may long be no pair to hold."""
+        self.touch()
+        self._handling = True
+        try:
+            yield
+        finally:
+            self.touch()
+            self._handling = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is being handled or a pair is in hand."""
+        return self._handling or bool(self.all())
 
     def all(self) -> list[HeldPair]:
         """Those in hand now, the oldest first."""

@@ -53,7 +53,10 @@ class PairTask:
         Raises LedgerUnavailable and StoreUnavailable, and only when told to stop: the message must then stay
         on the queue.
         """
-        self._held_pairs.touch()
+        with self._held_pairs.handling():
+            self._handle(args, kwargs)
+
+    def _handle(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         try:
             job = self._read(args, kwargs)
         except BadMessage as error:
