@@ -9,9 +9,17 @@ from typing import Any
 
 import structlog
 
+from impasto.shared import layout
 from impasto.shared.batches import BatchFiles
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadMessage, ImpastoError, LedgerUnavailable, StoreUnavailable
+from impasto.shared.errors import (
+    BadMessage,
+    ImpastoError,
+    LedgerUnavailable,
+    NoSuchBatch,
+    StoreRefused,
+    StoreUnavailable,
+)
 from impasto.shared.jobs import PairJob
 from impasto.shared.ledger import Ledger, Refusal
 from impasto.worker.adopt import adopt
@@ -103,6 +111,29 @@ class PairTask:
         if isinstance(answer, Refusal):
             log.info("pair.refused", reason=answer.value, batch=batch, pair=job.pair)
             if answer is Refusal.UNKNOWN:
-                self.bury(json.dumps(job.to_wire()), f"batch {batch} has no such pair on the ledger")
+                self._bury_unless_forgotten(job, batch)
             return
         self._conveyor.carry(job, self._held_pairs.take(answer, computing=lonely))
+
+    def _bury_unless_forgotten(self, job: PairJob, batch: str) -> None:
+        """A message may outlive its batch on the ledger, by a purge or the retention, and no sender is to
+        blame: such a batch's spec stays in the store. Where the store doesn't tell, the message goes, since
+        the ledger knows nothing of its pair.
+        """
+        raw = json.dumps(job.to_wire())
+        try:
+            self._patience.with_ledger(lambda: self._ledger.status(batch))
+        except NoSuchBatch:
+            pass
+        else:
+            self.bury(raw, f"batch {batch} has no such pair on the ledger")
+            return
+        try:
+            spec = self._files.store.head(layout.spec_key(batch))
+        except (StoreUnavailable, StoreRefused) as error:
+            log.warning("message.dropped", batch=batch, pair=job.pair, error=one_line(error))
+            return
+        if spec is None:
+            self.bury(raw, f"neither the ledger nor the store knows a batch {batch}")
+        else:
+            log.info("message.outlived_its_batch", batch=batch, pair=job.pair)
