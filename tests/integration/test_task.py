@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from impasto.worker.conveyor import Conveyor
 from impasto.worker.held import HeldPairs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
-from impasto.worker.pipeline import Fetched, Pipeline
+from impasto.worker.pipeline import Computed, Encoded, Fetched, Pipeline
 from impasto.worker.settling import Settler
 from impasto.worker.stopping import Stopping
 from impasto.worker.task import PairTask
@@ -88,9 +89,8 @@ class Parts:
         """The pair's result in the store, and the ledger told nothing."""
         fetched = self.pipeline.fetch(job, batch=batch, attempt=attempt, patiently=at_once)
         assert isinstance(fetched, Fetched)
-        return self.pipeline.put(
-            self.pipeline.compute(fetched, on_step=lambda losses: None), patiently=at_once
-        )
+        encoded = self.pipeline.encode(self.pipeline.compute(fetched, on_step=lambda losses: None))
+        return self.pipeline.put(encoded, patiently=at_once, to_the_end=at_once)
 
 
 def at_once(call: Callable[[], T]) -> T:
@@ -135,6 +135,55 @@ def test_a_pair_that_only_waits_to_be_put_is_done_though_its_batch_is_paused(
 
     parts = Parts(stage, PausedMeanwhile(tmp_path / "store"))
     parts.handle(stage.files.job(batch, 0))
+    assert stage.ledger.status(batch).done == 1
+
+
+@pytest.mark.parametrize("late", [".png", ".json"])
+def test_two_workers_that_make_a_pair_leave_a_picture_and_metadata_of_one_of_them(
+    stage: Stage, tmp_path: Path, late: str
+) -> None:
+    """The store fails this worker at the picture (which arrives all the same) or at the metadata, and just
+    then it is told that another one, whose bytes differ, was before it.
+    """
+    batch = stage.submit([png(picture(1))], [png(picture(2))])
+    metadata_key = layout.metadata_key(batch, stage.files.job(batch, 0).output_stem)
+
+    class LostMeanwhile(FolderStore):
+        def put(self, key: str, *args: Any, **kwargs: Any) -> None:
+            mine = key.startswith(layout.outputs_prefix(batch)) and key.endswith(late)
+            if not mine or stage.ledger.status(batch).done:
+                super().put(key, *args, **kwargs)
+                return
+            if late == ".png":
+                super().put(key, *args, **kwargs)
+            super().put(metadata_key, b"the other one's", content_type="application/json")
+            stage.ledger.finish(batch, 0, lease_id="the other one's", busy_seconds=1)
+            (held,) = parts.held_pairs.all()
+            held.renew(stage.ledger, 30)
+            raise StoreUnavailable("no answer")
+
+    parts = Parts(stage, LostMeanwhile(tmp_path / "store"))
+    parts.handle(stage.files.job(batch, 0))
+    metadata = OutputMetadata.model_validate_json(stage.store.get(metadata_key))
+    assert hashlib.sha256(stage.store.get(metadata.picture_key)).hexdigest() == metadata.picture_sha256
+    assert stage.ledger.status(batch).done == 1
+    assert parts.held_pairs.all() == []
+
+
+def test_a_pair_that_others_made_while_it_was_computed_is_not_put(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = stage.submit([png(picture(1))], [png(picture(2))])
+    parts = Parts(stage)
+    encode = parts.pipeline.encode
+
+    def encode_late(computed: Computed) -> Encoded:
+        stage.ledger.finish(batch, 0, lease_id="the other one's", busy_seconds=1)
+        return encode(computed)
+
+    monkeypatch.setattr(parts.pipeline, "encode", encode_late)
+    parts.handle(stage.files.job(batch, 0))
+    assert list(stage.store.list(layout.outputs_prefix(batch))) == []
     assert stage.ledger.status(batch).done == 1
 
 

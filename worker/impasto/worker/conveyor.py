@@ -7,9 +7,8 @@ that does not answer brings all of it to a halt rather than filling the memory.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +20,7 @@ from impasto.shared.errors import HandedBack, LedgerUnavailable, PoisonPair
 from impasto.shared.jobs import PairJob
 from impasto.shared.ledger import Ledger
 from impasto.shared.metadata import OutputMetadata
+from impasto.worker.busy import Busy
 from impasto.worker.engine import StepLosses
 from impasto.worker.held import HeldPair, HeldPairs
 from impasto.worker.pace import Pace
@@ -42,16 +42,7 @@ class _Run:
 
     job: PairJob
     held: HeldPair
-    stage_seconds: list[float] = field(default_factory=list)
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count the time inside as one of its stages."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.stage_seconds.append(time.monotonic() - began)
+    busy: Busy = field(default_factory=Busy)
 
     def logged(self) -> AbstractContextManager[None]:
         """Log lines inside say which pair they are of."""
@@ -105,7 +96,7 @@ class Conveyor:
                 # It took no time of the device, and says nothing of how long the others will.
                 self._settler.finish(held, fetched, busy_seconds=0.0)
             elif fetched is not None:
-                self._pace.fetched(run.stage_seconds[-1])
+                self._pace.fetched(run.busy.seconds["fetch"])
                 if self._settler.attempt(job, held, lambda: self._await_turn(run)):
                     self._pace.begin()
                     self._computing.hand_over((run, fetched))
@@ -133,12 +124,12 @@ class Conveyor:
             raise PoisonPair(f"{lease.deaths} workers died of it")
         if lease.alone:
             self._putting_and_computing_end(run)
-        with run.timed():
+        with run.busy.stage("fetch"):
             return self._pipeline.fetch(
                 run.job,
                 batch=lease.batch,
                 attempt=lease.attempt,
-                patiently=self._patience.for_pair(run.held),
+                patiently=run.busy.patient(self._patience.for_pair(run.held)),
             )
 
     def _putting_and_computing_end(self, run: _Run) -> None:
@@ -170,8 +161,11 @@ class Conveyor:
     def _claim_the_device(self, run: _Run) -> None:
         """From now on a death of this worker is this pair's. Raises what the ledger orders."""
         run.held.computes(True)
-        self._patience.with_ledger(lambda: run.held.renew(self._ledger, self._deployment.lease_seconds))
+        self._patience.with_ledger(lambda: self._renew(run))
         run.held.obey()
+
+    def _renew(self, run: _Run) -> None:
+        run.held.renew(self._ledger, self._deployment.lease_seconds)
 
     def _compute(self, run: _Run, fetched: Fetched) -> None:
         with run.logged():
@@ -186,7 +180,7 @@ class Conveyor:
         self._give_up_if_told(run)
         if not run.held.is_computing:
             self._claim_the_device(run)
-        with run.timed():
+        with run.busy.stage("compute"):
             return self._pipeline.compute(fetched, on_step=self._step_watch(run.held))
 
     def _leave_the_device(self, run: _Run) -> None:
@@ -195,7 +189,7 @@ class Conveyor:
             return
         run.held.computes(False)
         try:
-            run.held.renew(self._ledger, self._deployment.lease_seconds)
+            self._renew(run)
         except LedgerUnavailable as error:
             log.warning("lease.not_renewed", error=str(error))
 
@@ -224,9 +218,24 @@ class Conveyor:
         with run.logged():
             metadata = self._settler.attempt(run.job, run.held, lambda: self._put_result(run, computed))
             if metadata is not None:
-                # What a worker gets through is what its slowest stage gets through.
-                self._settler.finish(run.held, metadata, max(run.stage_seconds))
+                self._settler.finish(run.held, metadata, run.busy.most_seconds)
 
     def _put_result(self, run: _Run, computed: Computed) -> OutputMetadata:
-        with run.timed():
-            return self._pipeline.put(computed, patiently=self._patience.for_pair(run.held, made=True))
+        with run.busy.stage("put"):
+            encoded = self._pipeline.encode(computed)
+        self._make_sure_of_the_lease(run)
+        made = self._patience.for_pair(run.held, made=True)
+        to_the_end = self._patience.for_pair(run.held, begun=True)
+        with run.busy.stage("put"):
+            return self._pipeline.put(
+                encoded, patiently=run.busy.patient(made), to_the_end=run.busy.patient(to_the_end)
+            )
+
+    def _make_sure_of_the_lease(self, run: _Run) -> None:
+        """Nobody else has made the pair meanwhile, thinking this worker dead. Raises the order if one has."""
+        try:
+            self._patience.with_ledger(lambda: self._renew(run))
+        except LedgerUnavailable as error:
+            # Only when told to stop: a result that is left whole need not be made again.
+            log.warning("lease.not_renewed", error=str(error))
+        run.held.obey(made=True)

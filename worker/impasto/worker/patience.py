@@ -63,15 +63,17 @@ class Patience:
                 log.warning("ledger.waiting", error=str(error), retry_seconds=round(delay_seconds, 1))
             delay_seconds = _pause(delay_seconds)
 
-    def for_pair(self, held: HeldPair, *, made: bool = False) -> Patiently:
+    def for_pair(self, held: HeldPair, *, made: bool = False, begun: bool = False) -> Patiently:
         """`with_store` for that pair."""
 
         def patiently(call: Callable[[], T]) -> T:
-            return self.with_store(held, call, made=made)
+            return self.with_store(held, call, made=made, begun=begun)
 
         return patiently
 
-    def with_store(self, held: HeldPair, call: Callable[[], T], *, made: bool = False) -> T:
+    def with_store(
+        self, held: HeldPair, call: Callable[[], T], *, made: bool = False, begun: bool = False
+    ) -> T:
         """Until the store answers, for a pair under way, whose lease the heart renews meanwhile.
 
         Without another store there is nothing better to do, and a result that waits need not be made again.
@@ -79,12 +81,15 @@ class Patience:
         `store_seconds` if the rest of the store answers before and after one more try: it may be this one
         object that never does. An outage of all of it is waited for without an end, and costs no attempt, at
         whichever moment it ends.
+
+        What has `begun` is brought to its end: no order to the pair stops it.
         """
         delay_seconds = _FIRST_DELAY_SECONDS
         answered = False
         deadline = time.monotonic() + self._store_seconds
         while True:
-            held.obey(made=made)
+            if not begun:
+                held.obey(made=made)
             try:
                 return call()
             except StoreUnavailable as error:

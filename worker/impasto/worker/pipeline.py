@@ -16,10 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from impasto.shared import layout
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import ObjectMissing, Stopped, StoreRefused, Transient
+from impasto.shared.errors import LeaseLost, ObjectMissing, Stopped, StoreRefused, Transient
 from impasto.shared.jobs import PairJob
 from impasto.shared.metadata import OutputMetadata, ResultPointer
-from impasto.shared.pictures import encode
+from impasto.shared.pictures import EncodedPicture, encode
 from impasto.shared.store import ObjectStore
 from impasto.worker.engine import Checkpoint, Network, StepLosses, StyleResult, TargetCache, stylize
 from impasto.worker.inputs import Inputs
@@ -52,6 +52,17 @@ class Computed:
     network: Network
     result: StyleResult
     left_behind: bool
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A pair whose picture only has to be put."""
+
+    work: Work
+    network: Network
+    result: StyleResult
+    left_behind: bool
+    picture: EncodedPicture
 
 
 class Pipeline:
@@ -103,12 +114,12 @@ class Pipeline:
         )
         return Computed(work, network, result, fetched.left_behind)
 
-    def put(self, computed: Computed, *, patiently: Patiently) -> OutputMetadata:
-        """Picture and metadata into the store. Raises the store's errors."""
+    def encode(self, computed: Computed) -> Encoded:
+        """The picture as a file's bytes."""
         work, result = computed.work, computed.result
-        settings, stopwatch = work.job.settings, work.stopwatch
-        with stopwatch.phase("encode"):
-            encoded = encode(
+        settings = work.job.settings
+        with work.stopwatch.phase("encode"):
+            picture = encode(
                 result.image,
                 format=settings.format,
                 quality=settings.quality,
@@ -116,25 +127,44 @@ class Pipeline:
                 metadata=work.object_metadata(),
                 exif=work.inputs.content.picture.exif.chosen(settings.exif),
             )
-        picture_key = layout.picture_key(work.batch, work.job.output_stem, encoded.extension)
+        return Encoded(work, computed.network, result, computed.left_behind, picture)
 
-        def put_all() -> OutputMetadata:
-            with stopwatch.phase("upload"):
+    def put(self, encoded: Encoded, *, patiently: Patiently, to_the_end: Patiently) -> OutputMetadata:
+        """Picture and metadata into the store. Raises the store's errors.
+
+        The lease must just have been renewed. `to_the_end` heeds no order to the pair: one that came between
+        the puts would leave a picture without its metadata, or beside that of a worker whose bytes differ.
+        """
+        work, picture = encoded.work, encoded.picture
+        picture_key = layout.picture_key(work.batch, work.job.output_stem, picture.extension)
+        begun = False
+
+        def put_picture() -> None:
+            nonlocal begun
+            begun = True
+            with work.stopwatch.phase("upload"):
                 self._store.put(
                     picture_key,
-                    encoded.data,
-                    content_type=encoded.content_type,
+                    picture.data,
+                    content_type=picture.content_type,
                     metadata=work.object_metadata(),
                 )
-            metadata = describe(work, computed.network, result, picture_key, encoded, self._worker)
-            pointer = ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key)
+
+        def put_metadata() -> OutputMetadata:
+            metadata = describe(work, encoded.network, encoded.result, picture_key, picture, self._worker)
             self._put_json(work.metadata_key, metadata)
-            self._put_json(layout.result_key(work.fingerprint), pointer)
+            self._put_pointer(work, picture_key)
             return metadata
 
-        # As one: an order to stop that came between them would leave a picture without its metadata.
-        metadata = patiently(put_all)
-        if computed.left_behind:
+        try:
+            patiently(put_picture)
+        except LeaseLost:
+            if not begun:
+                raise
+            # A put that failed may have arrived all the same.
+            to_the_end(put_picture)
+        metadata = to_the_end(put_metadata)
+        if encoded.left_behind:
             self._forget(work.checkpoint_key, patiently)
         return metadata
 
@@ -212,6 +242,10 @@ class Pipeline:
             return None
         current = picture is not None and picture.metadata.get("fingerprint") == fingerprint
         return metadata if current and metadata.fingerprint == fingerprint else None
+
+    def _put_pointer(self, work: Work, picture_key: str) -> None:
+        pointer = ResultPointer(picture_key=picture_key, metadata_key=work.metadata_key)
+        self._put_json(layout.result_key(work.fingerprint), pointer)
 
     def _put_json(self, key: str, record: BaseModel) -> None:
         body = record.model_dump_json(indent=2).encode()
