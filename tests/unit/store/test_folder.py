@@ -6,15 +6,18 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from impasto.shared.errors import ObjectMissing, StoreRefused, StoreUnavailable
-from impasto.shared.store import ObjectInfo
+from impasto.shared.store import ObjectInfo, folder
 from impasto.shared.store.folder import FolderStore
 from store_contract import StoreContract
 
@@ -145,6 +148,27 @@ def test_a_full_disk_may_pass_and_leaves_nothing_torn(
     assert not list(store.root.rglob(".tmp-*"))
 
 
+def test_what_a_killed_put_left_goes_with_a_listing_a_day_later(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a/key", b"whole", content_type=PNG)
+    killed = (
+        "import os, sys; from pathlib import Path; from impasto.shared.store.folder import FolderStore; "
+        "Path.replace = lambda *_: os._exit(9); "
+        "FolderStore(Path(sys.argv[1])).put('a/other', b'half', content_type='image/png')"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, str(store.root)]).returncode == 9
+
+    def left() -> list[str]:
+        return sorted(str(path.parent.relative_to(store.root)) for path in store.root.rglob(".tmp-*"))
+
+    for later_seconds, expected in ((0, [".meta/a", "a"]), (25 * 3600, [])):
+        now = time.time() + later_seconds
+        monkeypatch.setattr(folder, "time", SimpleNamespace(time=lambda now=now: now))
+        assert [found.key for found in store.list("a/")] == ["a/key"]
+        assert left() == expected
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_a_folder_that_may_not_be_written_refuses_with_the_mend(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch, code: int
@@ -165,6 +189,9 @@ def test_a_disk_that_fails_otherwise_may_pass(store: FolderStore, monkeypatch: p
     monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(StoreUnavailable, match="Input/output error"):
         store.get("key")
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
+        store.put_if_absent("key", b"", content_type=PNG)
 
 
 def test_without_hard_links_put_if_absent_still_stores_once(

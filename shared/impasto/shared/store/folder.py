@@ -6,8 +6,10 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import stat
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,8 @@ from impasto.shared.store.metadata import from_wire, to_wire
 
 _SIDECARS: Final = ".meta"
 _TEMPORARY: Final = ".tmp-"
+_TEMPORARY_NAME: Final = re.compile(r"\.tmp-[0-9a-f]{16}")
+_ABANDONED_SECONDS: Final = 24 * 3600
 _REFUSALS: Final = {
     errno.EACCES: "give this user the right to read and write it, or correct IMPASTO_STORE_URL",
     errno.EPERM: "give this user the right to read and write it, or correct IMPASTO_STORE_URL",
@@ -53,6 +57,9 @@ class FolderStore:
     The sidecars' folder is made by the first put or check, and marks the root as a store ever after: where it
     was seen and is gone, the disk was unmounted, and everything raises StoreUnavailable. So does `get` in a
     root that is empty, which nobody could expect an object of.
+
+    A put that is killed leaves its unfinished files, under names that no key has. Listings, which see them
+    anyway, remove those that are older than a day.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,8 +87,9 @@ class FolderStore:
     def put_if_absent(
         self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> bool:
-        if self._file(key).is_file():
-            return False
+        with self._translated(key):
+            if _stat(self._file(key)) is not None:
+                return False
         return self._put(key, data, content_type, metadata, replace=False)
 
     def copy(self, source: str, target: str) -> None:
@@ -278,13 +286,22 @@ class FolderStore:
         """Objects whose keys are `base`, then a name in `folder` that starts so, and those below."""
         try:
             with os.scandir(folder) as entries:
+                visible, temporary = [], []
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        visible.append(entry)
+                    elif _TEMPORARY_NAME.fullmatch(entry.name):
+                        temporary.append(entry)
                 named = [
                     (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
-                    for entry in entries
-                    if entry.name.startswith(start) and not entry.name.startswith(".")
+                    for entry in visible
+                    if entry.name.startswith(start)
                 ]
         except (FileNotFoundError, NotADirectoryError):
             return
+        if [entry for entry in temporary if _removed_if_abandoned(Path(entry.path))]:
+            for path in (self._sidecars / base).glob(f"{_TEMPORARY}*"):
+                _removed_if_abandoned(path)
         # With its slash a folder sorts among the files just as its keys do.
         for name, entry in sorted(named, key=lambda pair: pair[0]):
             if not name.isprintable():
@@ -338,6 +355,15 @@ def _stat(file: Path) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _removed_if_abandoned(temporary: Path) -> bool:
+    # Its links are what changed last: what it shares with the origin of a copy may be as old as that.
+    with suppress(OSError):
+        if time.time() - temporary.lstat().st_ctime > _ABANDONED_SECONDS:
+            temporary.unlink()
+            return True
+    return False
 
 
 def _undescribed(key: str, found: os.stat_result) -> ObjectInfo:
