@@ -58,6 +58,10 @@ class Checkpoint:
 
     losses: list[dict[str, float]]
 
+    @property
+    def size_bytes(self) -> int:
+        return len(self.to_bytes())
+
     def to_bytes(self) -> bytes:
         return json.dumps(self.losses).encode()
 

@@ -13,11 +13,13 @@ import pytest
 from impasto.shared import layout
 from impasto.shared.errors import StoreUnavailable
 from impasto.shared.jobs import BatchSpec, InputRef, PairJob
-from impasto.shared.ledger import BatchOpening, BatchState, Control, Lease
+from impasto.shared.ledger import BatchOpening, BatchState, Control, EventType, Lease
 from impasto.shared.metadata import OutputMetadata
 from impasto.shared.store.folder import FolderStore
+from impasto.worker import pipeline
 from impasto.worker.conveyor import Conveyor
-from impasto.worker.held import HeldPairs
+from impasto.worker.engine import Checkpoint
+from impasto.worker.held import HeldPair, HeldPairs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
 from impasto.worker.pipeline import Computed, Encoded, Fetched, Pipeline
@@ -185,6 +187,38 @@ def test_a_pair_that_others_made_while_it_was_computed_is_not_put(
     parts.handle(stage.files.job(batch, 0))
     assert list(stage.store.list(layout.outputs_prefix(batch))) == []
     assert stage.ledger.status(batch).done == 1
+
+
+@pytest.mark.parametrize("trouble", ["no memory", "too large"])
+def test_a_pair_without_a_checkpoint_is_handed_back_all_the_same_and_no_attempt_counts(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    batch = stage.submit([png(picture(1))], [png(picture(2))])
+    parts = Parts(stage)
+    tell = HeldPair.tell
+
+    def tell_of_pause(held: HeldPair, progress: dict[str, Any]) -> None:
+        tell(held, progress)
+        stage.ledger.control(batch, Control.PAUSE)
+        held.renew(stage.ledger, 30)
+
+    def no_memory(checkpoint: Checkpoint) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(HeldPair, "tell", tell_of_pause)
+    if trouble == "no memory":
+        monkeypatch.setattr(Checkpoint, "to_bytes", no_memory)
+    else:
+        monkeypatch.setattr(pipeline, "LARGEST_CHECKPOINT_BYTES", 1000)
+    parts.handle(stage.files.job(batch, 0))
+    last = stage.ledger.events(batch)[-1]
+    assert (last.type, last.data["give_back"]) == (EventType.PAIR_POSTPONED, True)
+    assert "paused" in last.data["reason"]
+    assert stage.store.head(layout.checkpoint_key(batch, 0)) is None
+    stage.ledger.control(batch, Control.RESUME)
+    lease = stage.ledger.lease(batch, 0, worker="w", lease_id="next", ttl_seconds=30)
+    assert isinstance(lease, Lease)
+    assert lease.attempt == 1
 
 
 def test_a_large_batch_whose_files_are_gone_fails_in_few_sweeps(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -26,12 +27,17 @@ from impasto.worker.inputs import Inputs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patiently
 from impasto.worker.records import describe, reuse
+from impasto.worker.settling import one_line
 from impasto.worker.stopwatch import Stopwatch
 from impasto.worker.work import Work
 
 log = structlog.get_logger()
 
 OnStep = Callable[[StepLosses], None]
+
+LARGEST_CHECKPOINT_BYTES: Final = 1_000_000_000
+"""Larger ones are not made: writing one takes as much memory once more and minutes of a stop, and S3 takes no
+more than 5 GiB at once."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +188,16 @@ class Pipeline:
         return checkpoint
 
     def _keep(self, key: str, checkpoint: Checkpoint) -> None:
-        """One try only: the worker must stop, and without a checkpoint the pair merely starts anew."""
+        """One try only, whatever goes wrong: the worker must stop, and without a checkpoint the pair merely
+        starts anew.
+        """
+        if checkpoint.size_bytes > LARGEST_CHECKPOINT_BYTES:
+            log.warning("checkpoint.too_large", bytes=checkpoint.size_bytes, limit=LARGEST_CHECKPOINT_BYTES)
+            return
         try:
             self._store.put(key, checkpoint.to_bytes(), content_type="application/octet-stream")
-        except (Transient, StoreRefused) as error:
-            log.warning("checkpoint.not_kept", error=str(error))
+        except Exception as error:
+            log.warning("checkpoint.not_kept", error=one_line(error))
         else:
             log.info("checkpoint.kept", step=len(checkpoint.losses))
 

@@ -73,8 +73,16 @@ class Checkpoint:
     notes: tuple[str, ...]
     state: OptimiserState
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all its tensors; `to_bytes` makes a few kilobytes more."""
+        return sum(value.nbytes for value in self.state.tensors.values())
+
     def to_bytes(self) -> bytes:
-        """Tensors on the CPU and a JSON header, with version and digest."""
+        """Tensors on the CPU and a JSON header, with version and digest.
+
+        Takes its size once more in memory, and on a GPU, or while a history is not full, twice.
+        """
         header = json.dumps(
             {
                 "version": _VERSION,
@@ -86,15 +94,16 @@ class Checkpoint:
                 "numbers": self.state.numbers,
             }
         )
-        # A view of a larger tensor would be saved with all that it is a view of.
-        tensors = {name: value.detach().cpu().clone() for name, value in self.state.tensors.items()}
+        tensors = {name: _alone(value.detach().cpu()) for name, value in self.state.tensors.items()}
         out = io.BytesIO()
         torch.save({"header": header, "tensors": tensors, "digest": _digest(header, tensors)}, out)
         return out.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self | None:
-        """The checkpoint; None for bytes that are damaged or of another version: the run then starts anew."""
+        """The checkpoint; None for bytes that are damaged, of another version or too many for the memory: the
+        run then starts anew.
+        """
         try:
             loaded = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
             header, tensors = loaded["header"], loaded["tensors"]
@@ -113,7 +122,7 @@ class Checkpoint:
             )
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError):
             return None
-        except pickle.UnpicklingError:
+        except (pickle.UnpicklingError, MemoryError):
             return None
 
 
@@ -123,9 +132,14 @@ def run_identity(pictures: Iterable[Image.Image], *rest: object) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
+def _alone(value: Tensor) -> Tensor:
+    """A view of a larger tensor would be saved with all that it is a view of."""
+    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
+
+
 def _digest(header: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(header.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
