@@ -121,7 +121,7 @@ def _work(connection: Connection, names: Sequence[str]) -> _Work:
             except (Permanent, UnknownVersion) as error:
                 work.problems.append(str(error))
     if not names:
-        work.doubles = doubles(files, ledger, work.specs)
+        work.doubles = doubles(files, ledger, work.specs, work.passed_over)
         work.specs = [spec for spec in work.specs if spec.batch not in work.doubles]
     return work
 
