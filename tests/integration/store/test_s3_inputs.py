@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from faulty_proxy import Fault, FaultyProxy
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import BadPicture, InputRefused, StoreUnavailable
+from impasto.shared.errors import BadPicture, CredentialsUnusable, InputRefused, StoreUnavailable
 from impasto.shared.jobs import InputRef
 from impasto.shared.store.folder import FolderStore
 from impasto.shared.store.inputs import InputReader, open_input_reader
@@ -70,6 +72,23 @@ def test_a_foreign_bucket_that_is_not_there_is_the_inputs_fault(reader: InputRea
         reader.read(ref("s3://no-such-bucket/cat.png"))
     with pytest.raises(InputRefused, match="no-such-bucket"):
         list(reader.list("s3://no-such-bucket"))
+
+
+def test_our_own_credentials_that_ran_out_are_never_the_inputs_fault(
+    tmp_path: Path, foreign: S3Bucket, s3_server: S3Server, proxy: FaultyProxy
+) -> None:
+    reader = InputReader(
+        FolderStore(tmp_path),
+        allowed_prefixes=[f"s3://{foreign.name}"],
+        limit_bytes=100,
+        s3=replace(s3_server.access(), endpoint_url=proxy.endpoint_url),
+    )
+    uri = f"s3://{foreign.name}/a/1.png"
+    with proxy.suffering(Fault.EXPIRED_TOKEN):
+        for use in (lambda: reader.read(ref(uri)), lambda: reader.head(uri), lambda: list(reader.list(uri))):
+            with pytest.raises(CredentialsUnusable, match="log in again"):
+                use()
+    assert reader.read(ref(uri)) == DATA
 
 
 def test_a_missing_object_and_one_too_large_are_named(store: S3Store, foreign: S3Bucket) -> None:

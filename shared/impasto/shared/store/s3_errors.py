@@ -185,9 +185,9 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
     if code in REFUSED_CODES:
         return StoreRefused(f"{what} refuses ({code}): {REFUSED_CODES[code]}")
     if code in CREDENTIALS_CODES:
-        return _unusable(what, code, CREDENTIALS_CODES[code])
+        return _unusable(where, code, CREDENTIALS_CODES[code])
     if code in FULL_CODES or state == _FULL_STATE:
-        return StoreUnavailable(f"{what} is full ({code or state}): {_ROOM}")
+        return StoreUnavailable(f"{where} is full ({code or state}): {_ROOM}")
     passing = state in UNAVAILABLE_STATES or (state >= 500 and state not in REFUSED_STATES)
     if code in UNAVAILABLE_CODES or passing:
         return StoreUnavailable(

@@ -148,8 +148,8 @@ def load_network(weights: str = "caffe", architecture: str = "vgg19", device: st
     `weights` is `caffe`, `torchvision` or the path of a torchvision-format state dict; `device` is `auto`
     (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
 
-    Raises WeightsUnavailable (missing, damaged, wrong digest, not of that architecture), BadSettings (unknown
-    architecture or device) or OutOfDeviceMemory.
+    Raises WeightsUnavailable (missing, damaged, wrong digest, not of that architecture), WeightsUnreachable
+    (a download failed), BadSettings (unknown architecture or device) or OutOfDeviceMemory.
     """
     trunk_layers(architecture)
     place = resolve_device(device)
