@@ -5,6 +5,8 @@ stand-in that gives the content back, and with torch, which only the engine need
 else is the worker's own. How long a pair takes and how many steps that is comes from the environment; a
 picture with a corner of the colour `POISON` kills the process once its pair is at its second step, one of
 `FLAKY` is a fault that nobody foresaw, and one of `GREEDY` is too large for the device in whatever tiles.
+Where `DEVICE` is "breaks", one of `BREAKING` breaks the device for as long as the process lives; where it is
+"hangs", one of `STUCK` never comes to its second step.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable
@@ -27,9 +30,13 @@ SECONDS: Final = "NOOP_SECONDS"
 """Of one pair; 0 when unset."""
 STEPS: Final = "NOOP_STEPS"
 """Of one pair; 1 when unset."""
+DEVICE: Final = "NOOP_DEVICE"
+"""What may befall it: "breaks" or "hangs"; nothing when unset."""
 POISON: Final = (255, 0, 255)
 FLAKY: Final = (0, 255, 255)
 GREEDY: Final = (255, 255, 0)
+BREAKING: Final = (255, 0, 0)
+STUCK: Final = (0, 0, 255)
 
 
 @dataclass(frozen=True)
@@ -138,8 +145,18 @@ def stand_in() -> types.ModuleType:
     return package
 
 
+broken: Final = threading.Event()
+"""The device answers nothing but errors."""
+
+
 def _misbehave(content: Image.Image) -> None:
     corner = content.getpixel((0, 0))
+    if corner == BREAKING and os.environ.get(DEVICE) == "breaks":
+        broken.set()
+    if broken.is_set():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    if corner == STUCK and os.environ.get(DEVICE) == "hangs":
+        threading.Event().wait()
     if corner == POISON:
         os.kill(os.getpid(), signal.SIGKILL)
     if corner == FLAKY:
@@ -160,6 +177,8 @@ def torch_stand_in() -> types.ModuleType:
 if __name__ == "__main__":
     sys.modules["torch"] = torch_stand_in()
     stand_in()
+    from impasto.worker import probe
     from impasto.worker.__main__ import main
 
+    probe.trouble_of = lambda device: "CUDA error" if broken.is_set() else None
     main()

@@ -98,6 +98,12 @@ class Deployment(BaseSettings):
         gt=0,
         description="a worker that takes nothing for so long while messages wait ends, to be restarted",
     )
+    hang_seconds: float = Field(
+        3600,
+        gt=0,
+        description="a worker whose pair computes for so long without a step ends, to be restarted; longer "
+        "for a pair whose steps are slow",
+    )
     reuse_results: bool = Field(
         True, description="whether workers copy a result that another batch made, or make each anew"
     )

@@ -27,17 +27,19 @@ from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
 from impasto.shared.store.home import require_home
 from impasto.shared.store.open import open_deployment_store
-from impasto.worker import consumer
+from impasto.worker import consumer, probe
 from impasto.worker.conveyor import Conveyor
 from impasto.worker.engine import Network
+from impasto.worker.guarded import GuardedPipeline
 from impasto.worker.heap import keep_freed_memory
 from impasto.worker.heart import Heart
 from impasto.worker.held import HeldPairs
 from impasto.worker.networks import Networks
 from impasto.worker.patience import Patience
-from impasto.worker.pipeline import Pipeline
+from impasto.worker.repeating import Repeating
 from impasto.worker.reporter import Reporter
 from impasto.worker.settling import Settler
+from impasto.worker.step_watch import StepWatch
 from impasto.worker.stopping import Stopping
 from impasto.worker.sweeper import Sweeper
 from impasto.worker.task import PairTask
@@ -88,11 +90,19 @@ def run_worker(deployment: Deployment) -> int:
         patience=patience,
         on_finished=reporter.ask,
     )
+    watch = StepWatch(deployment.hang_seconds)
     conveyor = Conveyor(
         deployment=deployment,
         ledger=ledger,
         dispatcher=dispatcher,
-        pipeline=Pipeline(networks=networks, store=store, deployment=deployment, worker=worker),
+        pipeline=GuardedPipeline(
+            networks=networks,
+            store=store,
+            deployment=deployment,
+            worker=worker,
+            watch=watch,
+            probe=lambda: probe.trouble_of(network.device),
+        ),
         settler=settler,
         held_pairs=held_pairs,
         stopping=stopping,
@@ -122,6 +132,7 @@ def run_worker(deployment: Deployment) -> int:
         on_unreported=reporter.ask,
         on_unreadable=settler.fail_unreadable,
     )
+    looks = Repeating("step watch", watch.look, every_seconds=deployment.heart_seconds)
     _await_ledger(ledger)
     require_home(store, ledger)
     try:
@@ -129,6 +140,7 @@ def run_worker(deployment: Deployment) -> int:
         heart.start()
         sweeper.start()
         conveyor.start()
+        looks.start()
         return _consume(app, worker, task, stopping)
     finally:
         # Celery may end without having been asked to; what is under way is then ended as politely.
