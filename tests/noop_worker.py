@@ -30,6 +30,8 @@ SECONDS: Final = "NOOP_SECONDS"
 """Of one pair; 0 when unset."""
 STEPS: Final = "NOOP_STEPS"
 """Of one pair; 1 when unset."""
+LATE: Final = "NOOP_LATE_SECONDS"
+"""After the grace period, until a stop that can't be polite ends; the worker's own when unset."""
 DEVICE: Final = "NOOP_DEVICE"
 """What may befall it: "breaks" or "hangs"; nothing when unset."""
 POISON: Final = (255, 0, 255)
@@ -177,8 +179,9 @@ def torch_stand_in() -> types.ModuleType:
 if __name__ == "__main__":
     sys.modules["torch"] = torch_stand_in()
     stand_in()
-    from impasto.worker import probe
+    from impasto.worker import overdue, probe
     from impasto.worker.__main__ import main
 
+    overdue.LATE_SECONDS = float(os.environ.get(LATE, overdue.LATE_SECONDS))
     probe.trouble_of = lambda device: "CUDA error" if broken.is_set() else None
     main()

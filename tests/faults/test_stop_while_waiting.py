@@ -1,4 +1,4 @@
-"""Told to stop while a server is away: what nobody else knows of stays on the queue."""
+"""Told to stop while something else is waited for: nothing is lost, and no pair is charged with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.jobs import TASK_NAME
+from impasto.shared.ledger import EventType
 from servers import RedisServer, free_port, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
 from workers import eventually
@@ -52,6 +53,26 @@ def test_a_pair_is_handed_back_though_its_batch_is_gone_from_the_store(stage: St
         assert "Traceback" not in worker.log.read_text()
     status = stage.ledger.status(batch)
     assert (status.due, status.running) == (1, 0)
+
+
+def test_a_step_that_outlasts_every_patience_is_handed_back_and_nobody_is_charged_with_the_stop(
+    stage: Stage, tmp_path: Path
+) -> None:
+    batch = stage.submit([png(picture(1))], [png(picture(2))])
+    with stage.noop_worker(tmp_path / "worker.log", seconds=600, NOOP_LATE_SECONDS="0.5") as worker:
+        worker.ready()
+        eventually(lambda: stage.ledger.status(batch).running == 1, what="a running pair")
+        worker.send(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        assert worker.has("worker.overdue")
+    status = stage.ledger.status(batch)
+    assert (status.due, status.running) == (1, 0)
+    with stage.noop_worker(tmp_path / "next.log") as worker:
+        # A message of it is on the queue again.
+        eventually(lambda: stage.is_over(batch), what="the batch")
+    events = stage.ledger.events(batch)
+    assert [event.data["attempt"] for event in events if event.type is EventType.PAIR_LEASED] == [1, 1]
+    assert EventType.PAIR_EXPIRED not in {event.type for event in events}
 
 
 def test_a_worker_that_still_waits_for_its_server_ends_cleanly(namespace: str, tmp_path: Path) -> None:

@@ -26,9 +26,12 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from impasto.producer.cli.main import app as producer_cli
+from impasto.producer.local.hardware import WorkerPlan
+from impasto.producer.local.up import worker_program
 from impasto.shared.deployment import Deployment
 from impasto.shared.ledger.redis_ledger import RedisLedger, connect
 from impasto.worker.__main__ import cli as worker_cli
+from impasto.worker.overdue import LATE_SECONDS
 from s3_server import S3Server
 from servers import RedisServer, free_port, valkey_binary
 
@@ -73,7 +76,7 @@ def seconds(text: str) -> float:
 
 
 def needed_to_stop(grace_seconds: float) -> float:
-    """The grace, a step and a put, and once more the grace for a report that is being written."""
+    """The grace, a step and a put or a hand-back, and once more the grace for a report under way."""
     return 2 * grace_seconds + 30
 
 
@@ -135,6 +138,15 @@ def test_what_runs_for_long_is_restarted_always_and_stopped_patiently() -> None:
     grace = Deployment.model_fields["grace_seconds"].default
     for name in ("worker", "worker-cpu"):
         assert seconds(services[name]["stop_grace_period"]) > needed_to_stop(grace), name
+
+
+def test_a_worker_that_is_told_to_stop_ends_by_itself_before_anybody_kills_it() -> None:
+    plan = WorkerPlan("worker-1", "cpu", threads=1)
+    for grace in (0.0, 10.0, 600.0):
+        deployment = Deployment.load(_env_file=None, grace_seconds=grace)
+        assert grace + LATE_SECONDS < needed_to_stop(grace)
+        program = worker_program(deployment, plan, {}, for_people=False)
+        assert program.grace_seconds >= needed_to_stop(grace)
 
 
 def test_what_must_last_lies_in_named_volumes() -> None:

@@ -16,13 +16,14 @@ import structlog
 
 from impasto.shared.deployment import Deployment
 from impasto.shared.dispatch import Dispatcher
-from impasto.shared.errors import HandedBack, LedgerUnavailable, PoisonPair
+from impasto.shared.errors import HandedBack, ImpastoError, LedgerUnavailable, PoisonPair
 from impasto.shared.jobs import PairJob
 from impasto.shared.ledger import Ledger
 from impasto.shared.metadata import OutputMetadata
 from impasto.worker.busy import Busy
 from impasto.worker.engine import StepLosses
 from impasto.worker.held import HeldPair, HeldPairs
+from impasto.worker.overdue import Overdue
 from impasto.worker.pace import Pace
 from impasto.worker.patience import Patience
 from impasto.worker.pipeline import Computed, Fetched, Pipeline
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 _PUT_SECONDS: Final = 3.0
 """What encoding and putting need of the grace period after the last step."""
+_OVERDUE: Final = "the worker is stopping, and the pair neither ended nor stopped in time"
 
 
 @dataclass
@@ -80,15 +82,19 @@ class Conveyor:
             "compute", lambda handed: self._compute(*handed)
         )
         self._putting: Station[tuple[_Run, Computed]] = Station("put", lambda handed: self._put(*handed))
+        self._runs: list[_Run] = []
+        self._overdue = Overdue(stopping, self._hand_all_back)
 
     def start(self) -> None:
-        """Start both threads; they end with the process."""
+        """Start the threads; they end with the process."""
         self._computing.start()
         self._putting.start()
+        self._overdue.start()
 
     def carry(self, job: PairJob, held: HeldPair) -> None:
         """Fetch the pair and hand it over to be computed; returns once it is, or has ended."""
         run = _Run(job, held)
+        self._runs = [*self._in_hand(), run]
         with run.logged():
             log.info("pair.started", content=job.content.name, style=job.style.name)
             fetched = self._settler.attempt(job, held, lambda: self._fetch(run))
@@ -113,9 +119,35 @@ class Conveyor:
         return self._computing.is_free or self._pace.is_near_the_end()
 
     def drain(self) -> None:
-        """Until nothing is under way. Whoever is told to stop ends soon: see `Stopping`."""
+        """Until nothing is under way. Whoever is told to stop ends soon: see `Stopping`, else `Overdue`."""
         self._computing.wait_until_free()
         self._putting.wait_until_free()
+        self._overdue.stop()
+
+    def _in_hand(self) -> list[_Run]:
+        held_pairs = self._held_pairs.all()
+        return [run for run in self._runs if run.held in held_pairs]
+
+    def _hand_all_back(self) -> None:
+        """For others to have, whatever this worker's threads are at. A result that one of them tells of in
+        this very moment counts all the same.
+        """
+        for run in self._in_hand():
+            lease = run.held.lease
+            with run.logged():
+                try:
+                    if self._ledger.postpone(
+                        lease.batch,
+                        lease.pair,
+                        lease_id=lease.lease_id,
+                        delay_seconds=0.0,
+                        give_back=True,
+                        reason=_OVERDUE,
+                    ):
+                        log.warning("pair.handed_back", reason=_OVERDUE)
+                        self._dispatcher.send([run.job])
+                except ImpastoError as error:
+                    log.warning("pair.unsettled", error=str(error))
 
     def _fetch(self, run: _Run) -> Fetched | OutputMetadata:
         lease = run.held.lease

@@ -35,7 +35,6 @@ from impasto.shared.store.open import open_deployment_store
 BEAT: Final = "beat"
 _LOCK_FILE: Final = "up.lock"
 _MEND: Final = "set IMPASTO_STATE to another folder"
-_GRACE_MARGIN_SECONDS: Final = 10.0
 _HOPELESS: Final[dict[int, type[ImpastoError]]] = {
     error.exit_code: error for error in (BadSettings, WeightsUnavailable)
 }
@@ -195,7 +194,8 @@ def worker_program(
         command=(sys.executable, "-m", "impasto.worker", *arguments),
         environment=variables,
         folder=folder,
-        grace_seconds=deployment.grace_seconds + _GRACE_MARGIN_SECONDS,
+        # What docs/deploy.md asks of every supervisor.
+        grace_seconds=2 * deployment.grace_seconds + 30,
         hopeless=frozenset(_HOPELESS),
     )
 
