@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from impasto.producer.local import supervisor as supervision
 from impasto.producer.local.processes import born
 from impasto.producer.local.supervisor import MARKS_FILE, Backoff, Program, Supervisor
 from impasto.shared.errors import NotRunning
@@ -131,6 +133,28 @@ def test_in_a_hurry_nobody_gets_a_grace(supervisor: Watched) -> None:
 
     assert pid is not None
     assert not psutil.pid_exists(pid)
+
+
+def test_a_full_disk_ends_nobody_and_is_told_once(
+    supervisor: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(supervision, "write_private", full)
+    supervisor.start(python("one", SLEEPER))
+    supervisor.start(python("two", SLEEPER))
+    pid = supervisor.pid("one")
+    assert pid is not None
+
+    os.kill(pid, signal.SIGKILL)
+    supervisor.run_until(lambda: supervisor.pid("one") not in (None, pid))
+    pids = [supervisor.pid("one"), supervisor.pid("two")]
+    supervisor.stop(["one"])
+    supervisor.stop()
+
+    assert all(pid is not None and not psutil.pid_exists(pid) for pid in pids)
+    assert sum("No space left on device" in line for line in supervisor.said) == 1
 
 
 def test_only_those_that_are_named_are_stopped(supervisor: Watched) -> None:

@@ -91,6 +91,7 @@ class Supervisor:
         self._echo = echo
         self._backoff = backoff
         self._children: dict[str, _Child] = {}
+        self._marks_fail = False
 
     def end_what_was_left(self) -> list[int]:
         """End the children of a supervisor that died on this state folder; which pids were ended."""
@@ -99,7 +100,8 @@ class Supervisor:
         except (OSError, ValueError, TypeError):
             return []
         ended = end_leftovers(marks)
-        self._marks.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._marks.unlink(missing_ok=True)
         return ended
 
     def start(self, program: Program) -> None:
@@ -211,12 +213,23 @@ class Supervisor:
         self._write_marks()
 
     def _write_marks(self) -> None:
+        """For whoever comes after a sudden end. A full disk is no reason to end, and is told once."""
         pids = [one.process.pid for one in self._children.values() if one.process is not None]
         marks = [(pid, since) for pid in pids if (since := born(pid)) is not None]
-        if marks:
-            write_private(self._marks, json.dumps(marks))
+        try:
+            if marks:
+                write_private(self._marks, json.dumps(marks))
+            else:
+                self._marks.unlink(missing_ok=True)
+        except OSError as error:
+            if not self._marks_fail:
+                self._say(
+                    f"{self._marks} can't be written ({error.strerror or error}): make room on its disk; "
+                    "all goes on, but who is killed now may leave children behind"
+                )
+            self._marks_fail = True
         else:
-            self._marks.unlink(missing_ok=True)
+            self._marks_fail = False
 
 
 def describe_exit(code: int) -> str:
