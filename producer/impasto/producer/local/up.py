@@ -50,7 +50,8 @@ def run_up(
 ) -> None:
     """Run everything until SIGINT or SIGTERM, then stop all of it: workers and beat first, then the server.
 
-    `workers`: how many; None: one a GPU, else one. `port`: of the embedded server; None: any that is free.
+    `workers`: how many; None: one a GPU, else one. `port`: of the embedded server; None: the one that
+    it had, or any that is free.
     Where the deployment names a Redis or a store, those are used.
 
     Raises NotRunning when another one runs on the state folder or the server does not start, NotInstalled

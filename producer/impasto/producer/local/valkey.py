@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import signal
@@ -21,6 +22,10 @@ from impasto.shared.errors import BadSettings, LedgerUnavailable, NotInstalled
 
 HOST: Final = "127.0.0.1"
 NAME: Final = "valkey"
+_CONFIGURATION: Final = "valkey.conf"
+_KEPT: Final = re.compile(
+    r"^port (?P<port>\d{1,5})\nrequirepass (?P<password>[\w-]{20,})$", re.MULTILINE | re.ASCII
+)
 
 
 def find_server() -> Path:
@@ -60,6 +65,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _is_free(port: int) -> bool:
+    """Whether nobody listens on that port of 127.0.0.1; what is left of a server's connections is nobody."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen()
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _kept_address(folder: Path) -> tuple[int, str] | None:
+    """Port and password of the server that ran on that folder before; None where none is known."""
+    try:
+        found = _KEPT.search((folder / _CONFIGURATION).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if found is None else (int(found["port"]), found["password"])
+
+
 @dataclass(frozen=True)
 class Valkey:
     """A server's place, port and password; the same ones for every start, so that clients find it again."""
@@ -71,8 +97,18 @@ class Valkey:
 
     @classmethod
     def choose(cls, folder: Path, *, port: int | None = None) -> Valkey:
-        """A server whose data lie in `folder`. Raises NotInstalled when there is no server's program."""
-        return cls(find_server(), folder.absolute(), port or free_port(), secrets.token_urlsafe(24))
+        """A server whose data lie in `folder`, at the address that it had there, unless its port is taken now
+        or another is asked for.
+
+        Raises NotInstalled when there is no server's program.
+        """
+        binary, folder = find_server(), folder.absolute()
+        # Whoever watches or works from elsewhere was told the address once.
+        kept = _kept_address(folder)
+        if kept is not None and port in (None, kept[0]) and _is_free(kept[0]):
+            return cls(binary, folder, *kept)
+        # The old password may be sent to whoever listens on the old port now: it is good for nothing more.
+        return cls(binary, folder, port or free_port(), secrets.token_urlsafe(24))
 
     @property
     def url(self) -> str:
@@ -84,7 +120,7 @@ class Valkey:
 
         A file, since arguments can be read by every user of the machine.
         """
-        configuration = self.folder / "valkey.conf"
+        configuration = self.folder / _CONFIGURATION
         write_private(configuration, self._configuration())
         return Program(
             name=NAME,
