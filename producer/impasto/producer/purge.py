@@ -135,15 +135,35 @@ def _remove(
 
 
 def _remove_pointer(store: ObjectStore, metadata_key: str, prefix: str) -> None:
-    """What points into the outputs that go; the same result made by another batch stays known."""
+    """What points into the outputs that go; the same result made by another batch stays known, and so does
+    the one that a copy was made of.
+    """
     try:
         made = OutputMetadata.model_validate_json(store.get(metadata_key))
         key = layout.result_key(made.fingerprint)
         pointer = ResultPointer.model_validate_json(store.get(key))
     except (ObjectMissing, ValidationError):
         return
-    if pointer.picture_key.startswith(prefix):
+    if not pointer.picture_key.startswith(prefix):
+        return
+    original = _original_of(store, made)
+    if original is None or original.picture_key.startswith(prefix):
         store.delete(key)
+    else:
+        store.put(key, original.model_dump_json(indent=2).encode(), content_type="application/json")
+
+
+def _original_of(store: ObjectStore, copied: OutputMetadata) -> ResultPointer | None:
+    """Where the result lies that this one is a copy of, if it does still."""
+    if copied.reused_from is None:
+        return None
+    try:
+        made = OutputMetadata.model_validate_json(store.get(copied.reused_from))
+    except (ObjectMissing, ValidationError):
+        return None
+    if made.fingerprint != copied.fingerprint:
+        return None
+    return ResultPointer(picture_key=made.picture_key, metadata_key=copied.reused_from)
 
 
 def _mark(store: ObjectStore, batch: str) -> None:

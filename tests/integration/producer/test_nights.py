@@ -200,11 +200,11 @@ def test_a_result_that_lies_in_the_store_is_copied_and_tells_from_where(
     assert found is not None
     assert found.metadata["fingerprint"] == copied.fingerprint
 
-    # Neither batch needs the other, and a pointer that led into the purged one misleads nobody.
+    # Neither batch needs the other, and the newest copy is what is known of the result.
     client.purge([earlier], outputs=True)
     assert store.head(copied.picture_key) == found
+    # A pointer that leads into the purged one misleads nobody.
     stale = layout.result_key(copied.fingerprint)
-    assert store.head(stale) is None
     store.put(
         stale,
         (f'{{"picture_key": "{was.picture_key}", "metadata_key": "{copied.reused_from}"}}').encode(),
@@ -213,9 +213,17 @@ def test_a_result_that_lies_in_the_store_is_copied_and_tells_from_where(
     once_more = client.submit(photos, paintings, preset="tutorial", settings=settings).batch
     assert once_more is not None
     assert client.wait(once_more, 60).done == 6
-    anew = layout.metadata_key(once_more, "a_new_name__painting_1")
+    anew, again = (layout.metadata_key(once_more, f"a_new_name__painting_{painting}") for painting in (1, 0))
     assert OutputMetadata.model_validate_json(store.get(anew)).reused_from is None
     assert anew.encode() in store.get(stale)
+    a_copy = layout.metadata_key(end.batch, "a_new_name__painting_0")
+    copied_again = OutputMetadata.model_validate_json(store.get(again))
+    assert copied_again.reused_from == a_copy
+
+    # Nor is the copy forgotten that was there before the one that goes.
+    client.purge([once_more], outputs=True)
+    assert a_copy.encode() in store.get(layout.result_key(copied_again.fingerprint))
+    assert store.head(stale) is None
 
 
 def test_what_failed_is_tried_again_and_what_is_no_picture_is_not(

@@ -233,6 +233,8 @@ class Pipeline:
             return None
         metadata = reuse(work, made, picture_key, made_key)
         self._put_json(work.metadata_key, metadata)
+        # To the newest copy: the oldest batches are the first to be purged.
+        self._put_pointer(work, picture_key)
         log.info("result.reused", key=made.picture_key)
         return metadata
 
