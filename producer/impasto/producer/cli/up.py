@@ -20,7 +20,9 @@ def up(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port of the embedded server. [default: the one it had, or any that is free]"),
+        typer.Option(
+            min=1, max=65535, help="The embedded server's port. [default: the one it had, or any free]"
+        ),
     ] = None,
 ) -> None:
     """Run everything on this machine: a server, workers, a folder as the store. Ctrl-C stops it.
