@@ -64,6 +64,12 @@ class CredentialsUnusable(StoreUnavailable):
     kind = "credentials_unusable"
 
 
+class StoreExhausted(StoreUnavailable):
+    """The store is full or asks for fewer requests, whichever object it is about: room or quiet mends it."""
+
+    kind = "store_exhausted"
+
+
 class UnknownVersion(Transient):
     """A file of a batch is of a version that is not spoken here; whoever speaks it can go on with it."""
 

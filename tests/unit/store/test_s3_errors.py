@@ -15,6 +15,7 @@ from impasto.shared.errors import (
     CredentialsUnusable,
     ImpastoError,
     ObjectMissing,
+    StoreExhausted,
     StoreRefused,
     StoreUnavailable,
 )
@@ -75,7 +76,7 @@ def test_every_code_of_credentials_may_pass_and_has_its_mend(code: str) -> None:
 @pytest.mark.parametrize(("code", "state"), [*((code, 400) for code in s3_errors.FULL_CODES), ("507", 507)])
 def test_a_store_that_is_full_may_pass_and_has_its_mend(code: str, state: int) -> None:
     error = ours(answer(code, state))
-    assert isinstance(error, StoreUnavailable)
+    assert isinstance(error, StoreExhausted)
     assert "make room there" in str(error)
 
 
@@ -96,6 +97,15 @@ def test_every_code_that_may_pass_is_unavailable(code: str) -> None:
     assert isinstance(ours(answer(code, 400)), StoreUnavailable)
 
 
+@pytest.mark.parametrize(
+    ("code", "state"), [*((code, 503) for code in sorted(s3_errors.THROTTLING_CODES)), ("TryLater", 429)]
+)
+def test_to_ask_for_fewer_requests_is_of_the_whole_store(code: str, state: int) -> None:
+    error = ours(answer(code, state))
+    assert isinstance(error, StoreExhausted)
+    assert "fewer requests" in str(error)
+
+
 @pytest.mark.parametrize("code", sorted(s3_errors.MISSING_CODES))
 def test_every_code_of_a_missing_object_is_object_missing(code: str) -> None:
     error = ours(answer(code, 404))
@@ -108,6 +118,7 @@ def test_no_code_is_in_two_tables() -> None:
         set(s3_errors.REFUSED_CODES),
         set(s3_errors.CREDENTIALS_CODES),
         s3_errors.FULL_CODES,
+        s3_errors.THROTTLING_CODES,
         s3_errors.UNAVAILABLE_CODES,
         s3_errors.MISSING_CODES,
     )

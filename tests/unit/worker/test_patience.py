@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from impasto.shared.deployment import Deployment
-from impasto.shared.errors import CredentialsUnusable, StoreUnavailable
+from impasto.shared.errors import CredentialsUnusable, StoreExhausted, StoreUnavailable
 from impasto.shared.ledger import Lease
 from impasto.worker import patience
 from impasto.worker.held import HeldPair, HeldPairs
@@ -82,11 +82,16 @@ def test_a_store_that_is_away_for_hours_is_waited_for(clock: Clock) -> None:
     assert clock.now > 3600
 
 
-def test_credentials_that_ran_out_are_waited_for_though_another_store_answers(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "error", [CredentialsUnusable("the login ran out"), StoreExhausted("it is full for what is not tiny")]
+)
+def test_what_is_wrong_with_every_object_is_waited_for_though_the_stores_check_passes(
+    clock: Clock, error: StoreUnavailable
+) -> None:
     class Inputs(Store):
         def get(self) -> str:
             if clock.now < 3600:
-                raise CredentialsUnusable("the login ran out")
+                raise error
             return "the object"
 
     assert usually(Inputs(0, gives_object=True))() == "the object"

@@ -13,6 +13,7 @@ from impasto.shared.errors import (
     HandedBack,
     ImpastoError,
     LedgerUnavailable,
+    StoreExhausted,
     StoreUnavailable,
 )
 from impasto.worker.held import HeldPair, HeldPairs
@@ -110,7 +111,7 @@ class Patience:
 
     def _is_of_this_object(self, error: StoreUnavailable) -> bool:
         """Whether the store answers, so that it is not away; inputs may lie in another than is asked."""
-        if isinstance(error, CredentialsUnusable):
+        if isinstance(error, CredentialsUnusable | StoreExhausted):
             return False
         try:
             self._check_store()

@@ -17,7 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from impasto.shared.errors import BadPicture, ImpastoError, ObjectMissing, StoreRefused, StoreUnavailable
+from impasto.shared.errors import (
+    BadPicture,
+    ImpastoError,
+    ObjectMissing,
+    StoreExhausted,
+    StoreRefused,
+    StoreUnavailable,
+)
 from impasto.shared.printable import printable
 from impasto.shared.store.interface import ObjectInfo
 from impasto.shared.store.keys import checked_key, checked_prefix
@@ -344,7 +351,7 @@ class FolderStore:
             if error.errno in _REFUSALS:
                 raise StoreRefused(f"{what}; {_REFUSALS[error.errno]}") from error
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreUnavailable(f"{what}; make room there") from error
+                raise StoreExhausted(f"{what}; make room there") from error
             raise StoreUnavailable(what) from error
 
 

@@ -15,6 +15,7 @@ from impasto.shared.errors import (
     CredentialsUnusable,
     ImpastoError,
     ObjectMissing,
+    StoreExhausted,
     StoreRefused,
     StoreUnavailable,
 )
@@ -72,29 +73,34 @@ FULL_CODES: Final = frozenset(
     }
 )
 
-UNAVAILABLE_CODES: Final = frozenset(
+THROTTLING_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
-        "ConditionalRequestConflict",
-        "IncompleteBody",
-        "InternalError",
-        "OperationAborted",
         "RequestLimitExceeded",
         "RequestThrottled",
-        "RequestTimeout",
-        "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
         "TooManyRequestsException",
+    }
+)
+
+UNAVAILABLE_CODES: Final = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "IncompleteBody",
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
         "XMinioServerNotInitialized",
     }
 )
 
 _REDIRECTIONS: Final = frozenset({302, 303, 307, 308})
 """S3 sends elsewhere for good (301), or says by its headers that it is S3."""
-UNAVAILABLE_STATES: Final = frozenset({408, 429}) | _REDIRECTIONS
+UNAVAILABLE_STATES: Final = frozenset({408}) | _REDIRECTIONS
 """Beside all from 500 on."""
 
 REFUSED_STATES: Final[dict[int, str]] = {
@@ -107,6 +113,7 @@ REFUSED_STATES: Final[dict[int, str]] = {
 }
 
 _FULL_STATE: Final = 507
+_THROTTLING_STATE: Final = 429
 
 CREDENTIALS_EXCEPTIONS: Final[tuple[type[BotoCoreError], ...]] = (
     botocore.NoCredentialsError,
@@ -187,7 +194,12 @@ def from_answer(error: ClientError, *, bucket: str, endpoint: str, key: str = ""
     if code in CREDENTIALS_CODES:
         return _unusable(where, code, CREDENTIALS_CODES[code])
     if code in FULL_CODES or state == _FULL_STATE:
-        return StoreUnavailable(f"{where} is full ({code or state}): {_ROOM}")
+        return StoreExhausted(f"{where} is full ({code or state}): {_ROOM}")
+    if code in THROTTLING_CODES or state == _THROTTLING_STATE:
+        return StoreExhausted(
+            f"{where} asks for fewer requests ({code or state}): try again later",
+            retry_after_seconds=_retry_after_seconds(error),
+        )
     passing = state in UNAVAILABLE_STATES or (state >= 500 and state not in REFUSED_STATES)
     if code in UNAVAILABLE_CODES or passing:
         return StoreUnavailable(
