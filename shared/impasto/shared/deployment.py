@@ -61,7 +61,10 @@ class Deployment(BaseSettings):
     )
 
     window: int = Field(
-        4, ge=1, le=10_000, description="least number of a batch's pairs on the queue at a time"
+        4,
+        ge=1,
+        le=10_000,
+        description="least number of pairs on the queue at a time, shared by a priority's batches",
     )
     lease_seconds: float = Field(
         30, gt=0, description="how long a worker may be silent before its pair is given on"
