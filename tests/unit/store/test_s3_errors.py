@@ -73,7 +73,9 @@ def test_every_code_of_credentials_may_pass_and_has_its_mend(code: str) -> None:
     assert str(error).endswith(s3_errors.CREDENTIALS_CODES[code])
 
 
-@pytest.mark.parametrize(("code", "state"), [*((code, 400) for code in s3_errors.FULL_CODES), ("507", 507)])
+@pytest.mark.parametrize(
+    ("code", "state"), [*((code, 400) for code in sorted(s3_errors.FULL_CODES)), ("507", 507)]
+)
 def test_a_store_that_is_full_may_pass_and_has_its_mend(code: str, state: int) -> None:
     error = ours(answer(code, state))
     assert isinstance(error, StoreExhausted)
