@@ -11,6 +11,7 @@ import pytest
 from impasto.shared.celery_app import queue_keys
 from impasto.shared.jobs import TASK_NAME
 from impasto.shared.ledger import EventType
+from noop_worker import DEVICE, STUCK
 from servers import RedisServer, free_port, valkey_binary
 from stage import QUICK, SLOW, Stage, folder_stage, picture, png
 from workers import eventually
@@ -58,10 +59,16 @@ def test_a_pair_is_handed_back_though_its_batch_is_gone_from_the_store(stage: St
 def test_a_step_that_outlasts_every_patience_is_handed_back_and_nobody_is_charged_with_the_stop(
     stage: Stage, tmp_path: Path
 ) -> None:
-    batch = stage.submit([png(picture(1))], [png(picture(2))])
-    with stage.noop_worker(tmp_path / "worker.log", seconds=600, NOOP_LATE_SECONDS="0.5") as worker:
+    content = picture(1)
+    content.putpixel((0, 0), STUCK)
+    batch = stage.submit([png(content)], [png(picture(2))])
+    never = {DEVICE: "hangs", "NOOP_LATE_SECONDS": "0.5"}
+    with stage.noop_worker(tmp_path / "worker.log", seconds=0.4, steps=4, **never) as worker:
         worker.ready()
-        eventually(lambda: stage.ledger.status(batch).running == 1, what="a running pair")
+        eventually(
+            lambda: any(pair.progress.get("step") == 1 for pair in stage.ledger.running(batch)),
+            what="a pair in its second step",
+        )
         worker.send(signal.SIGTERM)
         assert worker.wait(30) == 0
         assert worker.has("worker.overdue")
