@@ -466,6 +466,7 @@ class MemoryLedger:
         with self._changed:
             now = self._clock()
             told = WorkerInfo(worker, now, json.loads(json.dumps(info)))
+            self._workers = {name: w for name, w in self._workers.items() if w[1] > now}
             self._workers[worker] = (told, now + _ms(ttl_seconds))
 
     def leave(self, worker: str) -> None:
@@ -475,8 +476,8 @@ class MemoryLedger:
     def workers(self) -> list[WorkerInfo]:
         with self._changed:
             now = self._clock()
-            self._workers = {name: w for name, w in self._workers.items() if w[1] > now}
-            by_expiry = sorted(self._workers.values(), key=lambda w: (w[1], w[0].worker))
+            living = (w for w in self._workers.values() if w[1] > now)
+            by_expiry = sorted(living, key=lambda w: (w[1], w[0].worker))
             return [told for told, _ in by_expiry]
 
     def bury(self, raw: str, reason: str) -> None:
