@@ -21,6 +21,7 @@ from impasto.producer.globs import Globber, goes_deep
 from impasto.producer.kinds import Kind, kind_of
 from impasto.producer.memory import Picture
 from impasto.shared.errors import BadPicture, BadSettings, Permanent
+from impasto.shared.jobs import LONGEST_ADDRESS
 from impasto.shared.pictures import FORMATS
 from impasto.shared.printable import printable
 from impasto.shared.store.open import file_path
@@ -65,9 +66,6 @@ PICTURE_EXTENSIONS: Final = (
     | RAW_EXTENSIONS
 )
 """What is looked at in a folder. Not all of it can be decoded: what can't is named, never passed over."""
-
-LONGEST_ADDRESS: Final = 4096
-"""In characters; as `InputRef` has it."""
 
 _OBJECTS: Final = ("s3://", "store:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

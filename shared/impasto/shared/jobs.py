@@ -41,6 +41,9 @@ TASK_NAME: Final = "impasto.stylize_pair"
 LINES_A_CHUNK: Final = 2000
 """How many inputs one object of a batch's contents or styles holds: any pair's inputs cost one small read."""
 
+LONGEST_ADDRESS: Final = 4096
+"""Characters of an input's address."""
+
 BATCH_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,79}$"
 
 MAX_PAINTINGS: Final = 8
@@ -98,7 +101,7 @@ class InputRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    uri: str = Field(min_length=1, max_length=4096)
+    uri: str = Field(min_length=1, max_length=LONGEST_ADDRESS)
     name: str = Field(min_length=1, max_length=4096)
     slug: Annotated[str, AfterValidator(_checked_slug)]
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
